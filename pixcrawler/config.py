@@ -1,0 +1,119 @@
+"""All settings, read once from the environment. No other module reads it."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pixcrawler.errors import UsageError
+
+BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
+class Node:
+    """A Scrapyd node: where it is, who may ask it, how many crawl processes it runs at once."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError("SCRAPYD_NODES: not an address like http://user:pass@host:port#slots")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        try:
+            port = parts.port or 6800
+            self.slots = int(parts.fragment or 2)
+        except ValueError:
+            raise UsageError("SCRAPYD_NODES: port and slots must be numbers") from None
+        if self.slots < 1:
+            raise UsageError("SCRAPYD_NODES: a node needs at least one slot")
+        self.name = f"{host}:{port}"
+        self.url = f"{parts.scheme}://{host}:{port}"
+        self.username = parts.username or ""
+        self.password = SecretStr(parts.password or "")
+
+    def __repr__(self) -> str:
+        return f"Node({self.name}, slots={self.slots})"
+
+
+def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
+    for url in urls:
+        Node(url)
+    return urls
+
+
+class Config(BaseSettings):
+    """The settings of every process. A field's name in upper case, with its prefix, is the variable's name."""
+
+    model_config = SettingsConfigDict(env_prefix="PIXCRAWLER_", frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: SecretStr | None = Field(None, validation_alias="DATABASE_URL")  # unset: embedded
+    scrapyd_nodes: Annotated[Words, AfterValidator(_nodes)] = Field(
+        ("http://127.0.0.1:6800#2",), validation_alias="SCRAPYD_NODES", repr=False
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="LOG_LEVEL")
+
+    data_dir: Annotated[Path, AfterValidator(lambda p: p.expanduser().absolute())] = Path("data")
+    storage: Literal["local"] = "local"
+    default_sources: Words = ("openverse",)
+    allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
+    contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
+
+    # Which pictures are good enough.
+    min_side: int = Field(200, ge=1)  # pixels; DataComp's basic filter
+    max_aspect: float = Field(3.0, ge=1)  # long side : short side; DataComp's basic filter
+    near_duplicate_bits: int = Field(6, ge=0, le=16)  # 10, the usual default, drops one distinct picture in seven
+
+    # Clocks, in seconds. A lease outlives four heartbeats; a process that cannot renew stops before it ends.
+    heartbeat_seconds: float = Field(10, gt=0)
+    lease_seconds: float = Field(45, gt=0)
+    fence_seconds: float = Field(30, gt=0)
+    dispatch_seconds: float = Field(30, gt=0)  # a node that has not answered is asked what it knows
+    cancel_seconds: float = Field(10, gt=0)  # from INT to KILL
+    poll_seconds: float = Field(0.5, gt=0)  # the dispatcher's and exporter's beat when idle
+    projection_seconds: float = Field(1, gt=0)  # Realtime checks each change once per subscriber
+    retry_seconds: float = Field(5, gt=0)  # before the second attempt; doubles
+    deadline_seconds: float = Field(24 * 3600, gt=0)  # of crawling
+    export_lease_seconds: float = Field(120, gt=0)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The Scrapyd nodes, in the order given."""
+        return tuple(Node(url) for url in self.scrapyd_nodes)
+
+    @property
+    def user_agent(self) -> str:
+        """Who asks, and where to complain."""
+        from pixcrawler import __version__
+
+        return f"PixCrawler/{__version__} (+{self.contact})"
+
+    @staticmethod
+    def base_url(source: str) -> str | None:
+        """The operator's own address of a source (a mirror, a test server), if there is one."""
+        return os.environ.get(BASE_URL_PREFIX + source.upper()) or None
+
+
+@lru_cache(maxsize=1)
+def config() -> Config:
+    """The settings of this process. Raises `UsageError` naming the variable that is wrong."""
+    try:
+        return Config()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        name = name if name.isupper() else f"PIXCRAWLER_{name.upper()}"
+        raise UsageError(f"{name}: {first['msg']}") from None

@@ -1,0 +1,208 @@
+"""The tables of schema `crawler`, which is ours: the truth about every job. Migrated by Alembic.
+
+Locks are taken in this order, everywhere: the scope's advisory lock, jobs (by id), runs, attempts, own rows,
+credit_accounts, then rows of `public`, one job at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from pixcrawler.jobs import ACTIVE_ATTEMPTS, NOT_HOLDING, AttemptState, ExportState, JobState, Reason, RunState
+
+metadata = MetaData(schema="crawler")
+now = func.now()
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({_quoted(values)})", name=f"{column}_known")
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _timestamp(name: str, *, required: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=not required, server_default=now if required else None)
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # crawl_jobs.id, whose row may vanish
+    Column("state", Text, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("owner", Uuid),
+    Column("project_id", Integer),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("keywords", JSONB, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("kept", Integer, nullable=False, server_default="0"),
+    Column("options", JSONB, nullable=False, server_default="{}"),
+    Column("progress", Integer, nullable=False, server_default="0"),  # percent, grows within a generation
+    Column("outcome", Text),  # full, short, failed, cancelled
+    Column("reason", Text),
+    Column("deadline", DateTime(timezone=True)),
+    _timestamp("created_at", required=True),
+    _timestamp("finished_at"),
+    _timestamp("projected_at"),
+    _timestamp("swept_at"),
+    _one_of("state", JobState),
+    CheckConstraint("kept BETWEEN 0 AND asked", name="kept_within_asked"),
+    Index("jobs_state", "state"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("job", Integer, ForeignKey("crawler.jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("slices", JSONB, nullable=False),  # keyword → {quota, cursor, spent}
+    Column("state", Text, nullable=False),
+    _timestamp("not_before"),
+    Column("outcome", Text),  # the reason, in words, when it is not simply "succeeded"
+    Column("funnel", JSONB),  # {found, kept, reasons}: final
+    _timestamp("created_at", required=True),
+    _timestamp("ended_at"),
+    _one_of("state", RunState),
+    CheckConstraint(
+        "state IN ('pending', 'running', 'deferred') OR (funnel IS NOT NULL AND crawler.funnel_adds_up(funnel))",
+        name="funnel_adds_up",
+    ),
+    Index("runs_job", "job"),
+    Index("runs_unfinished", "state", postgresql_where=text("state IN ('pending', 'running', 'deferred')")),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run", BigInteger, ForeignKey("crawler.runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("job", Integer, nullable=False),
+    Column("node", Text, nullable=False),  # host:port
+    Column("state", Text, nullable=False),
+    _timestamp("lease_until", required=True),
+    _timestamp("heartbeat_at"),
+    Column("decided", Integer, nullable=False, server_default="0"),  # candidates this attempt has decided
+    _timestamp("cancel_sent_at"),  # INT was sent; KILL follows
+    Column("log", Text),  # address of its log on the node
+    Column("reason", Text),
+    _timestamp("created_at", required=True),
+    _timestamp("started_at"),
+    _timestamp("ended_at"),
+    _one_of("state", AttemptState),
+    Index("attempts_one_active", "run", unique=True, postgresql_where=text(f"state IN ({_quoted(ACTIVE_ATTEMPTS)})")),
+    Index("attempts_active", "node", postgresql_where=text(f"state IN ({_quoted(ACTIVE_ATTEMPTS)})")),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("run", BigInteger, ForeignKey("crawler.runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("url_key", Text, primary_key=True),
+    Column("seq", BigInteger, Identity(always=True), nullable=False),  # the order in which they were met
+    Column("job", Integer, nullable=False),
+    Column("keyword", Text, nullable=False),
+    Column("item", JSONB, nullable=False),  # items.ImageItem.facts
+    Column("begun", SmallInteger, nullable=False, server_default="0"),  # attempts that had it in flight
+    Column("received", Boolean, nullable=False, server_default=text("false")),  # a whole body came
+    Column("decision", Text),  # NULL: open; 'kept', or the reason
+    Column("detail", Text),
+    Column("image_id", Integer),  # public.images.id of a kept one
+    _timestamp("found_at", required=True),
+    _timestamp("decided_at"),
+    CheckConstraint(f"decision IN ({_quoted([*Reason, 'kept'])})", name="decision_known"),
+    Index(
+        "candidates_taken",
+        "job",
+        "url_key",
+        unique=True,
+        postgresql_where=text(f"decision IS NULL OR decision NOT IN ({_quoted(NOT_HOLDING)})"),
+    ),
+    Index("candidates_decision", "job", "run", "decision"),
+    Index("candidates_open", "run", "seq", postgresql_where=text("decision IS NULL")),
+    Index("candidates_keyword", "run", "keyword", "seq"),
+)
+
+fingerprints = Table(
+    "fingerprints",
+    metadata,
+    Column("scope", Text, primary_key=True),  # "job:7", "project:3", "owner:<uuid>"
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),  # assigned under the scope's lock
+    Column("job", Integer, nullable=False),
+    Column("image_id", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("phash", ARRAY(BigInteger), nullable=False),  # signed; one per view, empty for a flat picture
+    Column("dct256", LargeBinary),
+    Column("colours", LargeBinary),
+    Column("algorithm", SmallInteger, nullable=False),
+    _timestamp("created_at", required=True),
+    UniqueConstraint("scope", "sha256", name="fingerprints_exact"),
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("job", Integer, ForeignKey("crawler.jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # counts the datasets of a job, over all formats
+    Column("format", Text, nullable=False),  # zip
+    Column("tier", Text, nullable=False),  # hot
+    Column("awaited", Boolean, nullable=False),  # the job completes only with it
+    Column("state", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _timestamp("lease_until"),
+    Column("key", Text),  # in storage, once done
+    Column("size", BigInteger),
+    Column("sha256", Text),
+    Column("reason", Text),
+    _timestamp("created_at", required=True),
+    _timestamp("ended_at"),
+    _one_of("state", ExportState),
+    CheckConstraint(
+        "state <> 'done' OR (key IS NOT NULL AND size IS NOT NULL AND sha256 IS NOT NULL)", name="done_has_file"
+    ),
+    UniqueConstraint("job", "version", name="exports_version"),
+    Index("exports_unfinished", "state", postgresql_where=text("state IN ('pending', 'building')")),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("not_before", DateTime(timezone=True), nullable=False),
+    Column("reason", Text, nullable=False),
+    _timestamp("updated_at", required=True),
+)
+
+FUNNEL_ADDS_UP = """
+CREATE FUNCTION crawler.funnel_adds_up(funnel jsonb) RETURNS boolean IMMUTABLE STRICT LANGUAGE sql AS $$
+    SELECT coalesce((funnel->>'found')::bigint = (funnel->>'kept')::bigint
+        + (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(funnel->'reasons')), false)
+$$
+"""
