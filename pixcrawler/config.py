@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -105,6 +106,12 @@ class Config(BaseSettings):
     def base_url(source: str) -> str | None:
         """The operator's own address of a source (a mirror, a test server), if there is one."""
         return os.environ.get(BASE_URL_PREFIX + source.upper()) or None
+
+
+def source_names() -> tuple[str, ...]:
+    """The sources there are: one file each under `spiders/`, named like its spider."""
+    folder = Path(__file__).with_name("spiders")
+    return tuple(sorted(module.name for module in iter_modules([str(folder)])))
 
 
 @lru_cache(maxsize=1)

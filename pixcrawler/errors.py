@@ -5,6 +5,7 @@ PixCrawlerError
 ├── DatabaseUnavailable    the database cannot be reached; try again or exit status 2
 ├── SchemaMismatch         the database lacks something we need; exit status 2
 ├── NodeUnavailable        Scrapyd did not answer, or not in time: the outcome is unknown, ask again
+│   └── NodeDown           there was no connection at all: nothing was started
 ├── NodeRefused            Scrapyd answered "error": the outcome is known, nothing was started
 ├── NotAnImage             the bytes are no image we accept; its reason says why
 ├── SourceRefused          a source answered something no page can be read from; the run fails
@@ -33,6 +34,10 @@ class SchemaMismatch(PixCrawlerError):
 
 class NodeUnavailable(PixCrawlerError):
     """Raised by dispatcher.scrapyd when a node cannot be reached or does not answer in time."""
+
+
+class NodeDown(NodeUnavailable):
+    """Raised by dispatcher.scrapyd when no connection was made."""
 
 
 class NodeRefused(PixCrawlerError):

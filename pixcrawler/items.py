@@ -94,12 +94,17 @@ class ImageItem:
 
     def facts(self) -> dict[str, Any]:
         """What the source said, as JSON: enough to build the item again."""
-        return {name: value for name in FACTS if (value := getattr(self, name)) is not None}
+        return {name: _storable(value) for name in FACTS if (value := getattr(self, name)) is not None}
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any]) -> ImageItem:
         """The item that `facts` came from."""
         return cls(**facts)
+
+
+def _storable(value: Any) -> Any:
+    # PostgreSQL's jsonb takes neither NUL nor half a surrogate pair.
+    return value.replace("\0", "").encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 FACTS = tuple(f.name for f in fields(ImageItem) if f.repr or f.name == "key")

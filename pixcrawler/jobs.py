@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from pixcrawler.errors import UsageError
 
 
 class JobState(StrEnum):
@@ -155,3 +157,114 @@ class Funnel:
     def of(cls, decisions: Iterable[tuple[str | None, int]]) -> Funnel:
         """From the rows of `GROUP BY decision`."""
         return cls({decision or "open": n for decision, n in decisions})
+
+
+MAX_KEYWORDS = 50  # a job with more is many jobs
+KEYWORD_LENGTH = range(2, 101)  # characters, as the front end allows
+MAX_IMAGES = 1_000_000  # more is a typing error
+RUN_IMAGES = range(20, 501)  # fewer are not worth a process, more lose too much with it
+
+
+def parse_keywords(value: object) -> list[str]:
+    """The keywords of a job, from a list or `{"keywords": list}`. Raises `UsageError` saying what is wrong."""
+    if isinstance(value, Mapping) and set(value) == {"keywords"}:
+        value = value["keywords"]
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise UsageError("keywords: expected a list of texts")
+    words = [" ".join(word.split()) for word in value]
+    if not 1 <= len(words) <= MAX_KEYWORDS:
+        raise UsageError(f"keywords: expected 1 to {MAX_KEYWORDS}, got {len(words)}")
+    for word in words:
+        if len(word) not in KEYWORD_LENGTH or not word.isprintable():
+            raise UsageError(f"keywords: {word[:40]!r} is not a text of 2 to 100 printable characters")
+    if len({word.casefold() for word in words}) < len(words):
+        raise UsageError("keywords: the same one twice")
+    return words
+
+
+def parse_max_images(value: object) -> int:
+    """The number of images asked for. Raises `UsageError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_IMAGES:
+        raise UsageError(f"max_images: expected a number from 1 to {MAX_IMAGES:,}, got {value!r}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a job knows of one (source, keyword)."""
+
+    source: str
+    keyword: str
+    kept: int = 0
+    outstanding: int = 0  # images an unfinished run still wants to keep
+    busy: bool = False  # in an unfinished run: its cursor moves, nobody else may have it
+    spent: bool = False  # nothing more to expect: it said so, or its run failed
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run to create: one source, and how many images of which keywords."""
+
+    source: str
+    quotas: Mapping[str, int]
+
+
+def plan(asked: int, pairs: Sequence[Pair]) -> list[PlannedRun]:
+    """The runs to start now, so that kept + outstanding + planned never exceed what was asked.
+
+    Divides evenly over keywords, then over their sources; what spent ones cannot bring is asked of the others. A
+    keyword whose sources are all busy waits for them. Nothing planned and nothing busy means: the job is over.
+    """
+    quotas: dict[str, dict[str, int]] = {}
+    for keyword, wanted in _wanted_by_keyword(asked, pairs).items():
+        idle = [pair for pair in pairs if pair.keyword == keyword and not pair.busy and not pair.spent]
+        for pair, share in zip(idle, fill([pair.kept for pair in idle], wanted), strict=True):
+            if share:
+                quotas.setdefault(pair.source, {})[keyword] = min(share, RUN_IMAGES[-1])
+    return [PlannedRun(source, group) for source, shares in quotas.items() for group in _groups(shares)]
+
+
+def _wanted_by_keyword(asked: int, pairs: Sequence[Pair]) -> dict[str, int]:
+    promised: dict[str, int] = {}
+    for pair in pairs:
+        promised[pair.keyword] = promised.get(pair.keyword, 0) + pair.kept + pair.outstanding
+    alive = [word for word in promised if any(p.keyword == word and (p.busy or not p.spent) for p in pairs)]
+    missing = max(0, asked - sum(promised.values()))
+    return dict(zip(alive, fill([promised[word] for word in alive], missing), strict=True))
+
+
+def fill(levels: Sequence[int], amount: int) -> list[int]:
+    """How much each vessel gets when `amount` is poured so that the lowest rise first. Sums to `amount`."""
+    if not levels:
+        return []
+    low, high = min(levels), max(levels) + amount + 1
+    while high - low > 1:  # the highest level that `amount` pays for
+        middle = (low + high) // 2
+        if sum(max(0, middle - level) for level in levels) <= amount:
+            low = middle
+        else:
+            high = middle
+    added = [max(0, low - level) for level in levels]
+    rest = amount - sum(added)
+    for index, level in enumerate(levels):
+        if rest and level <= low:
+            added[index] += 1
+            rest -= 1
+    return added
+
+
+def _groups(quotas: Mapping[str, int]) -> list[dict[str, int]]:
+    total = sum(quotas.values())
+    size = -(-total // -(-total // RUN_IMAGES[-1]))  # as many runs as needed, of even size
+    groups: list[dict[str, int]] = [{}]
+    for keyword, quota in quotas.items():
+        filled = sum(groups[-1].values())
+        if filled and (filled + quota > RUN_IMAGES[-1] or (filled >= size and filled >= RUN_IMAGES[0])):
+            groups.append({})
+        groups[-1][keyword] = quota
+    return groups
+
+
+def candidate_limit(asked: int) -> int:
+    """Candidates after which a job ends short: nobody finds what is so rare."""
+    return 50 * asked + 2_000
