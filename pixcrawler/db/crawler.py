@@ -67,6 +67,7 @@ jobs = Table(
     Column("deadline", DateTime(timezone=True)),
     _timestamp("created_at", required=True),
     _timestamp("finished_at"),
+    _timestamp("planned_at"),
     _timestamp("projected_at"),
     _timestamp("swept_at"),
     _one_of("state", JobState),

@@ -1,0 +1,146 @@
+"""Statements on `public.crawl_jobs`: the front end's view of a job. Only the dispatcher writes existing rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pixcrawler.db.crawler import jobs
+from pixcrawler.db.public import crawl_jobs, projects
+from pixcrawler.jobs import JobState
+
+# What is true of a job, as its owner sees it. A percentage of 100 means that the dataset is there.
+TRUTH = """
+SELECT j.id,
+    CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN j.state
+        WHEN j.state = 'cancelling' THEN 'cancelled' ELSE 'running' END AS status,
+    CASE j.state WHEN 'completed' THEN 100 WHEN 'exporting' THEN 99
+        ELSE j.kept::bigint * 99 / greatest(j.asked, 1) END AS progress,
+    candidates.found AS total_images, candidates.received AS downloaded_images, j.kept AS valid_images,
+    runs.total AS total_chunks, runs.completed AS completed_chunks, runs.failed AS failed_chunks,
+    CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN 0
+        ELSE runs.total - runs.completed - runs.failed END AS active_chunks,
+    coalesce(attempts.ids, '[]') AS task_ids,
+    CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN j.finished_at END AS completed_at
+FROM crawler.jobs j
+CROSS JOIN LATERAL (
+    SELECT count(*) AS found, count(*) FILTER (WHERE received) AS received FROM crawler.candidates WHERE job = j.id
+) candidates
+CROSS JOIN LATERAL (
+    SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('succeeded', 'short')) AS completed,
+        count(*) FILTER (WHERE state IN ('failed', 'cancelled')) AS failed
+    FROM crawler.runs WHERE job = j.id
+) runs
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(run || '-' || attempt ORDER BY run, attempt) AS ids FROM crawler.attempts WHERE job = j.id
+) attempts
+"""
+SEEN = (
+    "status",
+    "progress",
+    "total_images",
+    "downloaded_images",
+    "valid_images",
+    "total_chunks",
+    "completed_chunks",
+    "failed_chunks",
+    "active_chunks",
+    "task_ids",
+    "completed_at",
+)
+PROJECT = """
+UPDATE public.crawl_jobs c SET {assignments}, updated_at = now()
+FROM ({truth} WHERE {which}) t
+WHERE c.id = t.id AND ({differences})
+"""
+
+
+def _projection(which: str) -> Any:
+    return text(
+        PROJECT.format(
+            assignments=", ".join(f"{column} = t.{column}" for column in SEEN),
+            differences=" OR ".join(f"c.{column} IS DISTINCT FROM t.{column}" for column in SEEN),
+            truth=TRUTH,
+            which=which,
+        )
+    )
+
+
+PROJECT_ONE = _projection("j.id = :job")
+PROJECT_ALL_AT_WORK = _projection("j.state IN ('crawling', 'cancelling', 'exporting')")
+
+
+async def create(
+    connection: AsyncConnection,
+    *,
+    project_id: int,
+    name: str,
+    keywords: list[str],
+    max_images: int,
+    options: dict[str, Any],
+) -> int:
+    """A new pending job, with options that its claim will find. Returns its id."""
+    row = {"project_id": project_id, "name": name, "keywords": keywords, "max_images": max_images}
+    job: int = (await connection.execute(insert(crawl_jobs).values(row).returning(crawl_jobs.c.id))).scalar_one()
+    if options:
+        values = {"id": job, "state": JobState.PENDING, "keywords": keywords, "asked": max_images, "options": options}
+        await connection.execute(insert(jobs).values(values))
+    return job
+
+
+async def ask_cancel(connection: AsyncConnection, job: int) -> str | None:
+    """Sets the wish to cancel, as the front end does. Returns the status before; None: no such job."""
+    before: str | None = await connection.scalar(
+        select(crawl_jobs.c.status).where(crawl_jobs.c.id == job).with_for_update()
+    )
+    if before in ("pending", "running"):
+        changed = {"status": "cancelled", "updated_at": func.now()}
+        await connection.execute(update(crawl_jobs).where(crawl_jobs.c.id == job).values(changed))
+    return before
+
+
+async def pending(connection: AsyncConnection, limit: int) -> list[Any]:
+    """Unclaimed pending jobs, oldest first: id, name, keywords, max_images, project_id, owner, options."""
+    statement = (
+        select(
+            *crawl_jobs.c["id", "name", "keywords", "max_images", "project_id"],
+            projects.c.user_id.label("owner"),
+            jobs.c.options,
+        )
+        .outerjoin(projects, projects.c.id == crawl_jobs.c.project_id)
+        .outerjoin(jobs, jobs.c.id == crawl_jobs.c.id)
+        .where(crawl_jobs.c.status == "pending", or_(jobs.c.id.is_(None), jobs.c.state == JobState.PENDING))
+        .order_by(crawl_jobs.c.id)
+        .limit(limit)
+    )
+    return list((await connection.execute(statement)).all())
+
+
+async def unwanted(connection: AsyncConnection) -> list[int]:
+    """Jobs at work whose owner cancelled them or whose row is gone."""
+    statement = (
+        select(jobs.c.id)
+        .outerjoin(crawl_jobs, crawl_jobs.c.id == jobs.c.id)
+        .where(
+            jobs.c.state.in_([JobState.CRAWLING, JobState.EXPORTING]),
+            or_(crawl_jobs.c.id.is_(None), crawl_jobs.c.status == "cancelled"),
+        )
+        .order_by(jobs.c.id)
+    )
+    return list((await connection.scalars(statement)).all())
+
+
+async def start(connection: AsyncConnection, job: int) -> None:
+    """Shows that work on a job has begun."""
+    changed = {"status": "running", "started_at": func.now(), "updated_at": func.now()}
+    await connection.execute(update(crawl_jobs).where(crawl_jobs.c.id == job).values(changed))
+
+
+async def project(connection: AsyncConnection, job: int | None = None) -> None:
+    """Writes what is true of one job, or of all at work, over the front end's rows that say something else."""
+    if job is None:
+        await connection.execute(PROJECT_ALL_AT_WORK)
+    else:
+        await connection.execute(PROJECT_ONE, {"job": job})
