@@ -1,0 +1,337 @@
+"""The ledger in PostgreSQL: what a crawl process started by Scrapyd may do, and what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pixcrawler.config import Config
+from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs
+from pixcrawler.db.candidates import Decision
+from pixcrawler.db.keeping import Claim, JobStopped, Scope
+from pixcrawler.errors import DatabaseUnavailable, LeaseLost
+from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.jobs import KEPT, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent
+from pixcrawler.ledger import Run
+from pixcrawler.naming import keyword_slugs
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BATCH = 64  # decisions a transaction; more gain nothing that could be measured
+BATCH_SECONDS = 0.25  # how long a decision waits for company
+TAIL = 300  # candidates after which a keyword is judged
+CONNECTIONS = 2  # one for the books, one for the heartbeat
+
+# What a statement may fail with because of others, not because of itself.
+PASSING = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock and statement timeout
+JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
+
+RUN_ENDS = {
+    AttemptState.SUCCEEDED: RunState.SUCCEEDED,
+    AttemptState.SHORT: RunState.SHORT,
+    AttemptState.FAILED: RunState.FAILED,
+    AttemptState.CANCELLED: RunState.CANCELLED,
+}
+
+
+class PostgresLedger:
+    """Implements `ledger.Ledger` for the attempt that Scrapyd's job id `<run>-<attempt>` names."""
+
+    run: Run
+
+    def __init__(self, config: Config, job_id: str) -> None:
+        run, attempt = job_id.split("-")
+        assert config.database_url is not None
+        self._config = config
+        self._name = job_id
+        self._engine: AsyncEngine = engine.create(
+            config.database_url.get_secret_value(),
+            application_name=f"pixcrawler crawl {job_id}",
+            pool_size=CONNECTIONS,
+        )
+        self._claim = Claim(0, int(run), int(attempt), 0, {})
+        self._scope = Scope("", config.near_duplicate_bits)
+        self._kept: dict[str, int] = {}
+        self._tails: dict[str, deque[str]] = {}
+        self._in_flight: set[str] = set()
+        self._waiting: list[tuple[ImageItem, asyncio.Future[Reason | None]]] = []
+        self._rejected: list[tuple[str, Decision]] = []
+        self._flushing: asyncio.Task[None] | None = None
+        self._full = asyncio.Event()
+        self._beaten_at = 0.0
+        self._stopped = False
+        self._lost = False
+
+    # Beginning
+
+    async def open(self) -> Run | None:
+        """Claims the attempt; see `Ledger.open`."""
+        sent = time.monotonic()
+        run = await self._persist(self._open)
+        self._beaten_at = sent
+        return run
+
+    async def _open(self, connection: AsyncConnection) -> Run | None:
+        key = (self._claim.run, self._claim.attempt)
+        attempt = await attempts.get(connection, *key)
+        job = await jobs.share(connection, attempt.job) if attempt else None
+        if job is None or job.state != JobState.CRAWLING:
+            return None
+        run = await runs.lock(connection, self._claim.run)
+        attempt = await attempts.lock(connection, *key)
+        if attempt.state not in (AttemptState.DISPATCHING, AttemptState.DISPATCHED):
+            return None
+        await attempts.start(connection, *key, self._config.lease_seconds)
+        self._claim = Claim(job.id, *key, job.generation, keyword_slugs(job.keywords))
+        self._scope.name = f"job:{job.id}"
+        slices = runs.slices_from_json(run.slices)
+        await self._remember(connection, slices)
+        self.run = Run(self._name, slices, f"jobs/{job.id}", job.options)
+        return self.run
+
+    async def _remember(self, connection: AsyncConnection, slices: dict[str, Slice]) -> None:
+        kept = await candidates.kept_by_keyword(connection, self._claim.job)
+        for keyword in slices:
+            self._kept[keyword] = kept.get((self._claim.run, keyword), 0)
+            decisions = await candidates.last_decisions(connection, self._claim.run, keyword, TAIL)
+            self._tails[keyword] = deque(decisions, TAIL)
+        await self._scope.refresh(connection)
+
+    async def open_candidates(self) -> tuple[list[ImageItem], list[ImageItem]]:
+        """See `Ledger.open_candidates`. What was in flight at two deaths is `crashed` and not tried a third time."""
+        rows = await self._persist(lambda connection: candidates.open_ones(connection, self._claim.run))
+        items = {row.url_key: ImageItem.from_facts(row.item) for row in rows}
+        for row in rows:
+            if row.begun >= 2:
+                self.reject(items[row.url_key], Reason.CRASHED, "in flight when two attempts died")
+        return (
+            [items[row.url_key] for row in rows if row.begun == 1],
+            [items[row.url_key] for row in rows if row.begun == 0],
+        )
+
+    # Finding
+
+    async def add_page(
+        self, keyword: str, items: Sequence[ImageItem], cursor: Any, spent: Spent | None
+    ) -> list[ImageItem]:
+        """See `Ledger.add_page`."""
+
+        async def book(connection: AsyncConnection) -> set[str]:
+            await keeping.guard(connection, self._claim, write=True)
+            new = await candidates.add(
+                connection, run=self._claim.run, job=self._claim.job, keyword=keyword, items=items
+            )
+            await self._set_cursor(connection, keyword, cursor=cursor, spent=spent)
+            return new
+
+        nothing: set[str] = set()
+        new = await self._guarded(book, nothing)
+        self.run.slices[keyword].cursor = cursor
+        self.run.slices[keyword].spent = spent
+        return list({item.key: item for item in items if item.key in new}.values())
+
+    async def mark_spent(self, keyword: str, spent: Spent) -> None:
+        """See `Ledger.mark_spent`."""
+
+        async def book(connection: AsyncConnection) -> None:
+            await keeping.guard(connection, self._claim, write=True)
+            await self._set_cursor(connection, keyword, spent=spent)
+
+        await self._guarded(book, None)
+        self.run.slices[keyword].spent = spent
+
+    async def _set_cursor(self, connection: AsyncConnection, keyword: str, **changes: Any) -> None:
+        await runs.set_cursor(connection, self._claim.run, keyword, json.dumps(changes))
+
+    async def begin(self, items: Sequence[ImageItem]) -> None:
+        """See `Ledger.begin`."""
+        keys = [item.key for item in items]
+
+        async def book(connection: AsyncConnection) -> None:
+            await keeping.guard(connection, self._claim, write=False)
+            await candidates.begin(connection, self._claim.run, keys)
+
+        await self._guarded(book, None)
+        self._in_flight.update(keys)
+
+    # Deciding
+
+    def duplicate_of(self, inspection: Inspection) -> Reason | None:
+        """See `Ledger.duplicate_of`."""
+        phash = None if inspection.flat else inspection.phash
+        return self._scope.index.find(inspection.sha256, phash, self._scope.bits)
+
+    async def keep(self, item: ImageItem) -> Reason | None:
+        """See `Ledger.keep`."""
+        decision: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, decision))
+        self._flush_soon()
+        return await decision
+
+    def reject(self, item: ImageItem, reason: Reason, detail: str = "") -> None:
+        """See `Ledger.reject`."""
+        detail = detail.replace("\0", "")[:500]  # enough for a person, nothing for a hostile server
+        self._rejected.append((item.keyword, Decision(item.key, reason, detail, item.received)))
+        self._flush_soon()
+
+    def missing(self, keyword: str) -> int:
+        """See `Ledger.missing`."""
+        quota = self.run.slices[keyword].quota
+        assert quota is not None
+        return 0 if self._stopped else max(0, quota - self._kept[keyword])
+
+    def barren(self, keyword: str) -> bool:
+        """See `Ledger.barren`."""
+        tail = self._tails[keyword]
+        return len(tail) == TAIL and sum(decision == KEPT for decision in tail) < TAIL / 100
+
+    def top_up(self) -> list[str]:
+        """Nothing: the dispatcher plans."""
+        return []
+
+    def _flush_soon(self) -> None:
+        if len(self._waiting) + len(self._rejected) >= min(BATCH, len(self._in_flight)):
+            self._full.set()
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        while self._waiting or self._rejected:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), BATCH_SECONDS)
+            self._full.clear()
+            waiting, self._waiting = self._waiting, []
+            rejected, self._rejected = self._rejected, []
+            try:
+                await self._decide(waiting, rejected)
+            except Exception as error:  # whoever waits must hear of it, or the crawl never ends
+                self._hand_on(waiting, error)
+
+    async def _decide(
+        self,
+        waiting: Sequence[tuple[ImageItem, asyncio.Future[Reason | None]]],
+        rejected: Sequence[tuple[str, Decision]],
+    ) -> None:
+        room = {keyword: self.missing(keyword) for keyword in self.run.slices}
+        stored = [item for item, _ in waiting]
+        refusals = [decision for _, decision in rejected]
+        nothing: dict[str, str] = {}
+        decided = await self._guarded(
+            lambda connection: keeping.decide(connection, self._claim, self._scope, room, stored, refusals), nothing
+        )
+        for keyword, decision in rejected:
+            self._note(keyword, decision.key, decision.decision)
+        for item, future in waiting:
+            decision_ = decided.get(item.key, Reason.CANCELLED)
+            self._note(item.keyword, item.key, decision_)
+            if not future.done():
+                future.set_result(None if decision_ == KEPT else Reason(decision_))
+
+    def _note(self, keyword: str, key: str, decision: str) -> None:
+        self._in_flight.discard(key)
+        self._tails[keyword].append(decision)
+        self._kept[keyword] += decision == KEPT
+
+    def _hand_on(self, waiting: Sequence[tuple[ImageItem, asyncio.Future[Reason | None]]], error: Exception) -> None:
+        logger.error("decisions could not be booked: %s", error)
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+    # Staying and leaving
+
+    @property
+    def may_write(self) -> bool:
+        """See `Ledger.may_write`."""
+        return not self._lost and time.monotonic() - self._beaten_at < self._config.fence_seconds
+
+    async def beat(self) -> bool:
+        """See `Ledger.beat`. The lease counts from before it was asked for."""
+        sent = time.monotonic()
+        async with engine.transaction(self._engine) as connection:
+            ours = await attempts.renew(connection, self._claim.run, self._claim.attempt, self._config.lease_seconds)
+            wanted = await jobs.wanted(connection, self._claim.job, self._claim.generation)
+        if not ours:
+            self._lost = True
+            raise LeaseLost(f"attempt {self._name} is not ours any more")
+        self._beaten_at = sent
+        self._stopped = self._stopped or not wanted
+        return wanted
+
+    async def close(self, outcome: Outcome) -> None:
+        """See `Ledger.close`."""
+        if self._flushing is not None:
+            await self._flushing
+        await self._persist(lambda connection: self._close(connection, outcome))
+
+    async def dispose(self) -> None:
+        """Closes the connections."""
+        await self._engine.dispose()
+
+    async def _close(self, connection: AsyncConnection, outcome: Outcome) -> None:
+        job = await jobs.lock(connection, self._claim.job)
+        await runs.lock(connection, self._claim.run)
+        wanted = job is not None and job.state == JobState.CRAWLING
+        state = outcome.state if wanted or outcome.state is not AttemptState.LOST else AttemptState.CANCELLED
+        if not await attempts.end(connection, self._claim.run, self._claim.attempt, state, outcome.reason):
+            raise LeaseLost(f"attempt {self._name} had ended before")
+        if state is AttemptState.DEFERRED:
+            await runs.wait(connection, self._claim.run, RunState.DEFERRED, outcome.later_seconds or 0)
+        elif state in RUN_ENDS:
+            await finish_run(connection, self._claim.run, RUN_ENDS[state], outcome.reason)
+
+    # Transactions
+
+    async def _guarded(self, book: Callable[[AsyncConnection], Awaitable[T]], otherwise: T) -> T:
+        """`book` in a transaction; `otherwise` once the job has stopped."""
+        if self._stopped:
+            return otherwise
+        try:
+            return await self._persist(book)
+        except JobStopped:
+            pass
+        except IntegrityError as error:
+            if getattr(error.orig, "sqlstate", None) != JOB_ROW_GONE:
+                raise
+        self._stopped = True
+        return otherwise
+
+    async def _persist(self, book: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """`book` in a transaction, again while it fails for passing reasons and the lease lasts."""
+        deadline = time.monotonic() + self._config.fence_seconds
+        for tries in range(1_000_000):
+            try:
+                async with engine.transaction(self._engine) as connection:
+                    return await book(connection)
+            except (DatabaseUnavailable, DBAPIError) as error:
+                if not _passing(error) or time.monotonic() > deadline:
+                    raise
+                logger.warning("the books are not to be had, trying again: %s", str(error).partition("\n")[0])
+            except LeaseLost:
+                self._lost = True
+                raise
+            await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)) * random.uniform(0.5, 1))  # noqa: S311  # jitter
+        raise AssertionError
+
+
+async def finish_run(connection: AsyncConnection, run: int, state: RunState, reason: str) -> None:
+    """Ends a run whose row is locked: what is open is decided, and the funnel closed."""
+    await candidates.decide_open(connection, run, candidates.decided_by(state))
+    await runs.finish(connection, run, state, reason, await candidates.funnel(connection, run))
+
+
+def _passing(error: Exception) -> bool:
+    if isinstance(error, DatabaseUnavailable):
+        return True
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in PASSING
