@@ -1,0 +1,109 @@
+"""The dispatcher: brings every job one step on at each tick, and every step is safe to repeat.
+
+A job is pending, then crawling, then exporting, then completed; or failed; or cancelling, then cancelled.
+
+tick    claim pending rows
+        heed what owners have cancelled
+        watch attempts: leases, processes that are gone, cancelled ones; settle the runs they leave
+        plan jobs of which a run ended
+        deliver runs that are due to nodes with free slots
+        end jobs whose runs have all ended
+        project the truth into the front end's rows
+
+All state is in the database: any number of dispatchers may run, and any may die at any point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from pixcrawler.config import Config
+from pixcrawler.db import check, crawl_jobs, engine
+from pixcrawler.dispatcher.claiming import claim_pending
+from pixcrawler.dispatcher.delivering import Deliverer
+from pixcrawler.dispatcher.ending import end_jobs, heed_wishes
+from pixcrawler.dispatcher.planning import plan_jobs
+from pixcrawler.dispatcher.scrapyd import Scrapyd
+from pixcrawler.dispatcher.watching import Watcher
+from pixcrawler.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS = 2  # the tick needs one; the second spares a wait when one has to be replaced
+LONGEST_PAUSE = 30.0  # seconds between tries while the database is away
+
+
+class Dispatcher:
+    """One tick after the other until told to stop."""
+
+    def __init__(self, url: str, config: Config) -> None:
+        self._config = config
+        self._engine = engine.create(url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS)
+        self._nodes = [Scrapyd(node) for node in config.nodes]
+        self._deliverer = Deliverer(self._engine, config, self._nodes)
+        self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)
+        self._watch = _Every(config.projection_seconds, self._watcher.watch)
+        self._project = _Every(config.projection_seconds, self._project_all)
+
+    async def require_schema(self) -> None:
+        """Raises `SchemaMismatch` for a database we cannot serve."""
+        async with engine.transaction(self._engine) as connection:
+            await check.require(connection)
+
+    async def tick(self) -> None:
+        """Brings everything one step on."""
+        await claim_pending(self._engine, self._config)
+        await heed_wishes(self._engine)
+        await self._watch()
+        await plan_jobs(self._engine)
+        await self._deliverer.deliver()
+        await end_jobs(self._engine)
+        await self._project()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for node in self._nodes:
+            await node.close()
+        await self._engine.dispose()
+
+    async def _project_all(self) -> None:
+        async with engine.transaction(self._engine) as connection:
+            await crawl_jobs.project(connection)
+
+
+class _Every:
+    """Calls something at most once in a number of seconds."""
+
+    def __init__(self, seconds: float, what: Callable[[], Awaitable[None]]) -> None:
+        self._seconds = seconds
+        self._what = what
+        self._next = 0.0
+
+    async def __call__(self) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            await self._what()
+
+
+async def run(url: str, config: Config, stop: asyncio.Event) -> None:
+    """Dispatches until `stop` is set. A database that goes away is waited for; at start it must be there."""
+    dispatcher = Dispatcher(url, config)
+    pause = config.poll_seconds
+    try:
+        await dispatcher.require_schema()
+        logger.info("dispatching to %s", ", ".join(node.name for node in config.nodes))
+        while not stop.is_set():
+            try:
+                await dispatcher.tick()
+                pause = config.poll_seconds
+            except DatabaseUnavailable as error:
+                logger.warning("%s; trying again in %.0f s", error, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+    finally:
+        await dispatcher.close()

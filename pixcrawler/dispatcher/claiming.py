@@ -1,0 +1,72 @@
+"""Claim: a pending row of the front end becomes a job of ours, or fails with a reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pixcrawler.config import Config, source_names
+from pixcrawler.db import crawl_jobs, jobs, messages
+from pixcrawler.db.engine import transaction
+from pixcrawler.errors import UsageError
+from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
+
+AT_ONCE = 50  # rows looked at in one tick
+
+
+async def claim_pending(engine: AsyncEngine, config: Config) -> None:
+    """Claims what is pending, each job in a transaction of its own: a bad row hurts no other."""
+    async with transaction(engine) as connection:
+        rows = await crawl_jobs.pending(connection, AT_ONCE)
+    for row in rows:
+        async with transaction(engine) as connection:
+            await _claim(connection, config, row)
+
+
+async def _claim(connection: AsyncConnection, config: Config, row: Any) -> None:
+    try:
+        if row.owner is None:
+            raise UsageError("the job belongs to no project")
+        keywords = parse_keywords(row.keywords)
+        asked = parse_max_images(row.max_images)
+        options = {**(row.options or {}), "sources": _sources(config, row.options or {})}
+    except UsageError as error:
+        await _refuse(connection, row, str(error))
+        return
+    claimed = await jobs.claim(
+        connection,
+        row.id,
+        owner=row.owner,
+        project_id=row.project_id,
+        name=row.name,
+        keywords=keywords,
+        asked=asked,
+        options=options,
+        deadline_seconds=config.deadline_seconds,
+    )
+    if claimed:
+        await messages.log(connection, row.owner, row.id, "START_CRAWL_JOB", {"keywords": keywords, "asked": asked})
+        await crawl_jobs.start(connection, row.id)
+
+
+def _sources(config: Config, options: dict[str, Any]) -> list[str]:
+    sources = list(dict.fromkeys(options.get("sources") or config.default_sources))
+    unknown = [source for source in sources if source not in source_names()]
+    if unknown:
+        raise UsageError(f"sources: unknown {', '.join(map(repr, unknown))}; there are {', '.join(source_names())}")
+    return sources
+
+
+async def _refuse(connection: AsyncConnection, row: Any, reason: str) -> None:
+    if await jobs.refuse(connection, row.id, row.owner, reason):
+        if row.owner is not None:
+            await messages.tell_end(
+                connection,
+                owner=row.owner,
+                job=row.id,
+                project_id=row.project_id,
+                state=JobState.FAILED,
+                message=f"“{row.name}” cannot be crawled: {reason}",
+            )
+        await crawl_jobs.project(connection, row.id)

@@ -1,0 +1,87 @@
+"""End: jobs that are cancelled, and jobs whose crawling is over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pixcrawler.db import attempts, crawl_jobs, exports, jobs, messages, runs
+from pixcrawler.db.engine import transaction
+from pixcrawler.db.ledger import finish_run
+from pixcrawler.jobs import ExportState, JobState, RunState
+
+
+async def heed_wishes(engine: AsyncEngine) -> None:
+    """Begins to cancel what its owner does not want any more."""
+    async with transaction(engine) as connection:
+        unwanted = await crawl_jobs.unwanted(connection)
+    for job in unwanted:
+        async with transaction(engine) as connection:
+            await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
+
+
+async def end_jobs(engine: AsyncEngine) -> None:
+    """Brings every job that crawls no more one step on."""
+    async with transaction(engine) as connection:
+        cancelling = await jobs.in_state(connection, JobState.CANCELLING)
+        exporting = await jobs.in_state(connection, JobState.EXPORTING)
+    for job in cancelling:
+        async with transaction(engine) as connection:
+            await _end_cancelled(connection, job)
+    for job in exporting:
+        async with transaction(engine) as connection:
+            await _end_crawled(connection, job)
+
+
+async def _end_cancelled(connection: AsyncConnection, job_id: int) -> None:
+    job = await jobs.lock(connection, job_id)
+    if job.state == JobState.CANCELLING and await _all_runs_ended(connection, job_id):
+        await exports.cancel_all(connection, job_id)
+        message = f"“{job.name}” was cancelled; {job.kept} images had been kept"
+        await _end(connection, job, JobState.CANCELLED, "cancelled", message)
+
+
+async def _end_crawled(connection: AsyncConnection, job_id: int) -> None:
+    job = await jobs.lock(connection, job_id)
+    if job.state != JobState.EXPORTING or not await _all_runs_ended(connection, job_id):
+        return
+    if not job.kept:
+        reason = job.reason or "nothing was found"
+        await _end(connection, job, JobState.FAILED, reason, f"“{job.name}” found no image: {reason}")
+        return
+    files = await exports.of_generation(connection, job_id, job.generation)
+    awaited = [file for file in files if file.awaited]
+    if not awaited:
+        await exports.create(connection, job=job_id, generation=job.generation)
+    elif failed := next((file for file in awaited if file.state == ExportState.FAILED), None):
+        await _end(
+            connection, job, JobState.FAILED, failed.reason, f"“{job.name}” could not be packed: {failed.reason}"
+        )
+    elif all(file.state == ExportState.DONE for file in awaited):
+        await _end(connection, job, JobState.COMPLETED, job.reason, _success(job))
+
+
+def _success(job: Any) -> str:
+    if job.outcome == "full":
+        return f"“{job.name}”: all {job.kept} images are ready"
+    return f"“{job.name}”: {job.kept} of {job.asked} images are ready. {job.reason}"
+
+
+async def _all_runs_ended(connection: AsyncConnection, job: int) -> bool:
+    """Ends the runs nobody works on; whether none is left."""
+    active = {attempt.run for attempt in await attempts.active(connection, job)}
+    for run in await runs.unfinished(connection, job):
+        if run.id not in active:
+            await finish_run(connection, run.id, RunState.CANCELLED, "cancelled")
+    return not active
+
+
+async def _end(connection: AsyncConnection, job: Any, state: JobState, reason: str | None, message: str) -> None:
+    outcome = job.outcome if state is JobState.COMPLETED else state
+    await jobs.move(connection, job.id, [job.state], state, reason=reason, outcome=outcome)
+    if job.owner is not None:
+        await messages.tell_end(
+            connection, owner=job.owner, job=job.id, project_id=job.project_id, state=state, message=message
+        )
+    await crawl_jobs.project(connection, job.id)

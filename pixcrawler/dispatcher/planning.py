@@ -1,0 +1,104 @@
+"""Plan: from what a job has kept, the runs to start next, or the end of its crawling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pixcrawler.db import candidates, jobs, runs
+from pixcrawler.db.engine import transaction
+from pixcrawler.jobs import (
+    UNFINISHED_RUNS,
+    JobState,
+    Pair,
+    PlannedRun,
+    RunState,
+    Slice,
+    candidate_limit,
+    plan,
+)
+
+
+async def plan_jobs(engine: AsyncEngine) -> None:
+    """Plans every job of which something new is known."""
+    async with transaction(engine) as connection:
+        due = await jobs.to_plan(connection)
+    for job in due:
+        async with transaction(engine) as connection:
+            await _plan(connection, job)
+
+
+async def _plan(connection: AsyncConnection, job_id: int) -> None:
+    job = await jobs.lock(connection, job_id)
+    if job is None or job.state != JobState.CRAWLING:
+        return
+    history = await runs.of_job(connection, job_id)
+    pairs = await _pairs(connection, job, history)
+    planned = plan(job.asked, pairs)
+    stopped = await _limit_reached(connection, job)
+    if stopped or not (planned or any(pair.busy for pair in pairs)):
+        reason = stopped or ("" if job.kept >= job.asked else shortfall(history))
+        outcome = "full" if job.kept >= job.asked else "short"
+        await jobs.move(
+            connection, job_id, [JobState.CRAWLING], JobState.EXPORTING, outcome=outcome, reason=reason or None
+        )
+        return
+    for run in planned:
+        await _create(connection, job, history, run)
+    await jobs.planned(connection, job_id)
+
+
+async def _pairs(connection: AsyncConnection, job: Any, history: Sequence[Any]) -> list[Pair]:
+    kept = await candidates.kept_by_keyword(connection, job.id)
+    left_over = await candidates.left_over(connection, job.id)
+    pairs = []
+    for keyword in job.keywords:
+        for source in job.options["sources"]:
+            own = [run for run in history if run.source == source and keyword in run.slices]
+            busy = [run for run in own if run.state in UNFINISHED_RUNS]
+            pairs.append(
+                Pair(
+                    source,
+                    keyword,
+                    kept=sum(kept.get((run.id, keyword), 0) for run in own),
+                    outstanding=sum(run.slices[keyword]["quota"] - kept.get((run.id, keyword), 0) for run in busy),
+                    busy=bool(busy),
+                    spent=bool(own) and _spent(job, own[-1], keyword) and (source, keyword) not in left_over,
+                )
+            )
+    return pairs
+
+
+def _spent(job: Any, last: Any, keyword: str) -> bool:
+    failed = last.state == RunState.FAILED and last.generation == job.generation
+    return failed or last.slices[keyword]["spent"] is not None
+
+
+async def _limit_reached(connection: AsyncConnection, job: Any) -> str:
+    if job.deadline is not None and job.deadline <= (await connection.execute(select(func.now()))).scalar_one():
+        return "the time for crawling was up"
+    if job.kept < job.asked and (await candidates.job_funnel(connection, job.id)).found >= candidate_limit(job.asked):
+        return f"{candidate_limit(job.asked):,} candidates were met"
+    return ""
+
+
+async def _create(connection: AsyncConnection, job: Any, history: Sequence[Any], planned: PlannedRun) -> None:
+    slices = {}
+    for keyword, quota in planned.quotas.items():
+        own = [run for run in history if run.source == planned.source and keyword in run.slices]
+        last = runs.slices_from_json(own[-1].slices)[keyword] if own else Slice(quota)
+        slices[keyword] = Slice(quota, last.cursor, last.spent)
+    run = await runs.create(connection, job=job.id, generation=job.generation, source=planned.source, slices=slices)
+    for keyword in planned.quotas:
+        about = {"job": job.id, "source": planned.source, "keyword": keyword}
+        for giver in await candidates.hand_over(connection, run=run, **about):
+            await runs.recount(connection, giver, await candidates.funnel(connection, giver))
+
+
+def shortfall(history: Sequence[Any]) -> str:
+    """Why a job came short: the last word of each source."""
+    words = {run.source: run.outcome for run in history if run.outcome}
+    return "; ".join(f"{source}: {outcome}" for source, outcome in words.items()) or "the sources had no more"

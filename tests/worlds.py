@@ -1,0 +1,158 @@
+"""A dispatcher under test: a real database, a loopback node that answers as Scrapyd does, and crawls played by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from pixcrawler.config import Config
+from pixcrawler.db.ledger import PostgresLedger
+from pixcrawler.dispatcher import Dispatcher
+from pixcrawler.items import ImageItem, Inspection
+
+
+class Node:
+    """Answers like a Scrapyd node. Tests set `states` of jobs, or `refusal`."""
+
+    def __init__(self) -> None:
+        self.scheduled: list[str] = []
+        self.cancelled: list[tuple[str, str]] = []
+        self.states: dict[str, str] = {}
+        self.refusal: str | None = None
+        self.url = ""
+
+    def answer(self, service: str, values: dict[str, str]) -> dict[str, Any]:
+        if self.refusal:
+            return {"status": "error", "message": self.refusal}
+        if service == "schedule.json":
+            self.scheduled.append(values["jobid"])
+            self.states[values["jobid"]] = "running"
+        elif service == "cancel.json":
+            self.cancelled.append((values["job"], values.get("signal", "INT")))
+        return {"status": "ok", "currstate": self.states.get(values.get("job", ""))}
+
+
+@contextmanager
+def serving(node: Node) -> Iterator[Node]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(urlsplit(self.path).query)
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])).decode())
+
+        def _answer(self, values: str) -> None:
+            given = {name: texts[0] for name, texts in parse_qs(values).items()}
+            body = json.dumps(node.answer(urlsplit(self.path).path.strip("/"), given)).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    node.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield node
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class World:
+    """What a test does: insert jobs as the front end would, tick, play crawl processes, look at rows."""
+
+    def __init__(self, settings: Config, node: Node, sql: Callable[..., list[tuple[Any, ...]]]) -> None:
+        self.settings = settings
+        self.node = node
+        self.sql = sql
+
+    def insert(self, keywords: object, max_images: int = 10, options: dict[str, Any] | None = None) -> int:
+        project = self.sql("SELECT id FROM public.projects ORDER BY id LIMIT 1")[0][0]
+        job: int = self.sql(
+            "INSERT INTO public.crawl_jobs (project_id, name, keywords, max_images) VALUES (%s, 'pets', %s, %s)"
+            " RETURNING id",
+            (project, json.dumps(keywords), max_images),
+        )[0][0]
+        if options:
+            self.sql(
+                "INSERT INTO crawler.jobs (id, state, keywords, asked, options) VALUES (%s, 'pending', '[]', 1, %s)",
+                (job, json.dumps(options)),
+            )
+        return job
+
+    def tick(self, times: int = 1, **changes: Any) -> None:
+        asyncio.run(self._tick(times, self.settings.model_copy(update=changes)))
+
+    async def _tick(self, times: int, settings: Config) -> None:
+        assert settings.database_url is not None
+        for _ in range(times):
+            dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings)
+            try:
+                await dispatcher.tick()
+            finally:
+                await dispatcher.close()
+
+    def crawl(self, attempt: str, play: Callable[[PostgresLedger], Any], **changes: Any) -> Any:
+        """Plays a crawl process; Scrapyd sees it end."""
+        try:
+            return asyncio.run(self._crawl(attempt, play, self.settings.model_copy(update=changes)))
+        finally:
+            self.node.states[attempt] = "finished"
+
+    async def _crawl(self, attempt: str, play: Callable[[PostgresLedger], Any], settings: Config) -> Any:
+        async with ledger(settings, attempt) as book:
+            return await play(book)
+
+    def job(self, job: int) -> dict[str, Any]:
+        """The front end's row."""
+        names = "status progress total_images downloaded_images valid_images active_chunks completed_chunks task_ids"
+        row = self.sql(f"SELECT {names.replace(' ', ',')} FROM public.crawl_jobs WHERE id = %s", (job,))[0]
+        return dict(zip(names.split(), row, strict=True))
+
+    def state(self, job: int) -> tuple[Any, ...]:
+        """Our row: state, kept, outcome, reason."""
+        return self.sql("SELECT state, kept, outcome, reason FROM crawler.jobs WHERE id = %s", (job,))[0]
+
+    def decisions(self, job: int) -> dict[str, int]:
+        rows = self.sql("SELECT decision, count(*) FROM crawler.candidates WHERE job = %s GROUP BY 1", (job,))
+        return {decision or "open": number for decision, number in rows}
+
+    def notices(self) -> list[tuple[Any, ...]]:
+        return self.sql("SELECT type, title, message FROM public.notifications ORDER BY id")
+
+
+@asynccontextmanager
+async def ledger(settings: Config, attempt: str) -> Any:
+    book = PostgresLedger(settings, attempt)
+    try:
+        yield book
+    finally:
+        await book.dispose()
+
+
+def pictures(*numbers: int, keyword: str = "cat", source: str = "openverse") -> list[ImageItem]:
+    return [ImageItem(f"https://pictures.example/{n}.jpg", source, keyword, title=f"No {n}") for n in numbers]
+
+
+def stored(item: ImageItem, look: int | None = None) -> ImageItem:
+    """The item as the upload leaves it; pictures with the same `look` have the same bytes."""
+    seed = item.url if look is None else str(look)
+    sha256 = hashlib.sha256(seed.encode()).hexdigest()
+    item.inspection = Inspection(sha256, 70_000, "jpeg", 800, 600, 1, int(sha256[:16], 16), flat=False)
+    item.received = True
+    item.storage_key = f"jobs/1/images/{sha256[:2]}/{sha256}.jpg"
+    item.storage_url = f"file:///{item.storage_key}"
+    return item
