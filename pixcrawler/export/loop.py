@@ -1,0 +1,182 @@
+"""The exporter: builds the dataset files of jobs whose crawling is over, and sweeps what belongs to no dataset.
+
+An export is pending, building under a lease, then done; or pending again after a failed try, failed after three; or
+cancelled with its job. Its file is written once under a key of its own try, and published by one guarded statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from pixcrawler.config import Config
+from pixcrawler.db import candidates, check, engine, exports, images, jobs, runs
+from pixcrawler.db.engine import transaction
+from pixcrawler.errors import DatabaseUnavailable, ExportFailed, StorageFailed
+from pixcrawler.export import zip as zip_format
+from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
+from pixcrawler.jobs import JobState
+from pixcrawler.storage import Storage, open_storage
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS = 2  # one for the work, one for the lease
+LONGEST_PAUSE = 30.0  # seconds between tries while the database is away
+
+
+async def run(url: str, config: Config, stop: asyncio.Event) -> None:
+    """Exports until `stop` is set. A database that goes away is waited for; at start it must be there."""
+    exporter = Exporter(url, config)
+    pause = config.poll_seconds
+    try:
+        await exporter.require_schema()
+        logger.info("exporting")
+        while not stop.is_set():
+            try:
+                if await exporter.build_next() or await exporter.sweep_next():
+                    continue
+                pause = config.poll_seconds
+            except DatabaseUnavailable as error:
+                logger.warning("%s; trying again in %.0f s", error, pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+    finally:
+        await exporter.close()
+
+
+class Exporter:
+    """Builds one dataset file after the other."""
+
+    def __init__(self, url: str, config: Config) -> None:
+        self._config = config
+        self._engine: AsyncEngine = engine.create(url, application_name="pixcrawler exporter", pool_size=CONNECTIONS)
+        self._storage: Storage = open_storage(config)
+
+    async def require_schema(self) -> None:
+        """Raises `SchemaMismatch` for a database we cannot serve."""
+        async with transaction(self._engine) as connection:
+            await check.require(connection)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._engine.dispose()
+
+    async def build_next(self) -> bool:
+        """Builds an export that nobody builds. False: there is none."""
+        async with transaction(self._engine) as connection:
+            free = await exports.next_free(connection)
+            job = await jobs.share(connection, free.job) if free else None
+            if job is None or job.state != JobState.EXPORTING:
+                return False
+            mine = await exports.claim(connection, free.id, self._config.export_lease_seconds)
+        if mine is not None and mine.tries > exports.TRIES:
+            await self._give_up(job, mine, "the exporter died while building it")
+        elif mine is not None:
+            await self._build(job, mine)
+        return True
+
+    async def _build(self, job: Any, mine: Any) -> None:
+        try:
+            async with self._lease(mine):
+                await self._sweep(job.id)
+                await self._pack(job, mine)
+        except (ExportFailed, StorageFailed) as error:
+            logger.error("export of job %s: %s", job.id, error)
+            await self._give_up(job, mine, str(error))
+
+    async def _give_up(self, job: Any, mine: Any, reason: str) -> None:
+        async with transaction(self._engine) as connection:
+            await jobs.share(connection, job.id)
+            await exports.give_up(connection, mine.id, mine.tries, reason)
+
+    async def _pack(self, job: Any, mine: Any) -> None:
+        dataset, rows = await self._load(job, mine)
+        pictures = [DatasetImage.from_row(row) for row in rows]
+        key = f"jobs/{job.id}/exports/{mine.version}.{mine.tries}/dataset.zip"
+        with _workshop(self._config) as folder:
+            archive = folder / "dataset.zip"
+            built = await asyncio.to_thread(zip_format.build, dataset, pictures, self._storage.read, archive)
+            await asyncio.to_thread(zip_format.verify, archive, built)
+            await self._storage.put_file(key, archive, "application/zip")
+        async with transaction(self._engine) as connection:
+            now = await jobs.share(connection, job.id)
+            wanted = now is not None and now.state == JobState.EXPORTING
+            published = wanted and await exports.publish(
+                connection, mine.id, mine.tries, key=key, size=built.size, sha256=built.sha256
+            )
+        if not published:
+            await self._storage.delete(key)
+
+    async def _load(self, job: Any, mine: Any) -> tuple[Dataset, list[Any]]:
+        async with transaction(self._engine) as connection:
+            rows = await images.of_job(connection, job.id)
+            funnel = await candidates.job_funnel(connection, job.id)
+            history = await runs.of_job(connection, job.id)
+        lines = [RunLine(run.source, tuple(run.slices), **run.funnel) for run in history if run.funnel]
+        dataset = Dataset(
+            job=job.id,
+            name=job.name,
+            keywords=tuple(job.keywords),
+            sources=tuple(job.options["sources"]),
+            asked=job.asked,
+            kept=job.kept,
+            outcome=job.reason or f"all {job.kept} images that were asked for",
+            funnel=funnel,
+            runs=tuple(lines),
+            version=mine.version,
+        )
+        return dataset, list(rows)
+
+    @asynccontextmanager
+    async def _lease(self, mine: Any) -> AsyncIterator[None]:
+        renewing = asyncio.create_task(self._renew(mine))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+
+    async def _renew(self, mine: Any) -> None:
+        while True:
+            await asyncio.sleep(self._config.export_lease_seconds / 4)
+            with suppress(DatabaseUnavailable):
+                async with transaction(self._engine) as connection:
+                    await exports.renew(connection, mine.id, mine.tries, self._config.export_lease_seconds)
+
+    async def sweep_next(self) -> bool:
+        """Sweeps a terminal job that was never swept, under its row lock. False: there is none."""
+        async with transaction(self._engine) as connection:
+            job = await jobs.unswept(connection)
+            if job is not None:
+                await self._sweep(job)
+                await jobs.swept(connection, job)
+        return job is not None
+
+    async def _sweep(self, job: int) -> None:
+        """Deletes stored pictures that no row refers to: the losers of races, the leftovers of dead processes."""
+        async with transaction(self._engine) as connection:
+            kept = {row["metadata"]["storage_key"] for row in await images.of_job(connection, job)}
+        for key in await self._storage.list(f"jobs/{job}/images/"):
+            if key not in kept:
+                await self._storage.delete(key)
+
+
+@contextmanager
+def _workshop(config: Config) -> Iterator[Path]:
+    """A folder for a file in the making, gone afterwards."""
+    try:
+        (config.data_dir / "tmp").mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=config.data_dir / "tmp")
+    except OSError as error:
+        raise StorageFailed(f"{config.data_dir / 'tmp'}: {error.strerror}") from None
+    with folder:
+        yield Path(folder.name)
