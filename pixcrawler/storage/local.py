@@ -1,0 +1,161 @@
+"""Files in a folder of this machine, or of a file system that several machines share."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import io
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+from pixcrawler.errors import UsageError
+from pixcrawler.storage.faults import cause, explained
+from pixcrawler.storage.keys import KEY, checked_key, checked_prefix
+
+UNFINISHED = ".unfinished"  # no key starts with a dot
+ABANDONED_SECONDS = 3600  # a file nothing was written to for so long has lost its writer
+
+
+class LocalStorage:
+    """A `Storage` below `root`. A file appears whole, under its key, or not at all, even if the writer is killed."""
+
+    def __init__(self, root: Path) -> None:
+        """Creates the folder. Raises `UsageError` if it cannot be written."""
+        self.root = root.absolute()
+        self.unfinished = self.root / UNFINISHED
+        try:
+            self.unfinished.mkdir(parents=True, exist_ok=True)
+            with self._temporary() as probe:
+                probe.touch()
+            self._sweep()
+        except OSError as error:
+            raise UsageError(f"the storage folder cannot be written: {cause(error)}: {self.root}") from error
+
+    async def put(self, key: str, body: bytes, content_type: str) -> str:
+        """Stores bytes. Returns their `file:` URL."""
+        return await asyncio.to_thread(self._write, key, io.BytesIO(body))
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> str:
+        """Stores a copy of a file. Returns its `file:` URL."""
+        return await asyncio.to_thread(self._write_file, key, path)
+
+    async def get(self, key: str) -> bytes:
+        """The bytes of a file."""
+        return await asyncio.to_thread(self.read, key)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a file; blocks."""
+        with explained(key):
+            return self._path(key).read_bytes()
+
+    async def fetch_file(self, key: str, to: Path) -> None:
+        """Copies a file to a path."""
+        await asyncio.to_thread(self._fetch, key, to)
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        return await asyncio.to_thread(self._exists, key)
+
+    async def delete(self, key: str) -> None:
+        """Removes a file; one that is not there is fine."""
+        await asyncio.to_thread(self._delete, key)
+
+    async def list(self, prefix: str) -> list[str]:
+        """All keys that start with these characters, sorted."""
+        return await asyncio.to_thread(self._list, checked_prefix(prefix))
+
+    def url(self, key: str) -> str:
+        """The `file:` URL of a key."""
+        return self._path(key).as_uri()
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    def _write(self, key: str, source: IO[bytes]) -> str:
+        path = self._path(key)
+        with explained(key), self._temporary() as temporary:
+            write_durably(source, temporary)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+            sync_folder(path.parent)
+        return path.as_uri()
+
+    def _write_file(self, key: str, path: Path) -> str:
+        with explained(str(path)):
+            source = path.open("rb")
+        with source:
+            return self._write(key, source)
+
+    def _fetch(self, key: str, to: Path) -> None:
+        part = to.with_name(f"{to.name}.{uuid4().hex}")
+        with explained(key):
+            source = self._path(key).open("rb")
+        try:
+            with source, explained(str(to)):
+                write_durably(source, part)
+                part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _exists(self, key: str) -> bool:
+        with explained(key):
+            return self._path(key).is_file()
+
+    def _delete(self, key: str) -> None:
+        with explained(key):
+            self._path(key).unlink(missing_ok=True)
+
+    def _list(self, prefix: str) -> builtins.list[str]:
+        folder = prefix.rpartition("/")[0]
+        with explained(prefix or str(self.root)):
+            return sorted(key for key in self._keys(self.root / folder) if key.startswith(prefix))
+
+    def _keys(self, folder: Path) -> Iterator[str]:
+        for parent, _, names in os.walk(folder, onerror=_unless_missing):
+            below = Path(parent).relative_to(self.root)
+            yield from filter(KEY.fullmatch, ((below / name).as_posix() for name in names))
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        path = self.unfinished / uuid4().hex
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        for path in self.unfinished.iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                    path.unlink()
+
+
+def write_durably(source: IO[bytes], path: Path) -> None:
+    """Copies a stream into a new file and waits until the disk has it."""
+    with path.open("xb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Waits until the disk has the folder's new name, where the system can say so."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
