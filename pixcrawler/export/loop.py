@@ -99,7 +99,7 @@ class Exporter:
 
     async def _pack(self, job: Any, mine: Any) -> None:
         dataset, rows = await self._load(job, mine)
-        pictures = [DatasetImage.from_row(row) for row in rows]
+        pictures = map(DatasetImage.from_row, rows)
         key = f"jobs/{job.id}/exports/{mine.version}.{mine.tries}/dataset.zip"
         with _workshop(self._config) as folder:
             archive = folder / "dataset.zip"

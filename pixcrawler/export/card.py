@@ -1,0 +1,108 @@
+"""README.md of a dataset: what was asked, what was found, what became of it, and whose the pictures are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from pixcrawler.export.dataset import Dataset, RunLine
+from pixcrawler.export.markdown import escaped, link, one_line, table
+from pixcrawler.export.texts import Texts
+
+# Read by Hugging Face: which loader, which files, one split. "other": each picture has its own licence.
+FRONT_MATTER = """---
+pretty_name: {name}
+license: other
+task_categories:
+- image-classification
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path:
+    - metadata.jsonl
+    - "*/*"
+---
+"""
+
+FILES = """## The files
+
+Every picture is as its owner serves it, byte for byte.
+
+- `<keyword>/<number>_<hash>.<extension>`: the pictures; the hash is the beginning of their SHA-256
+- `metadata.jsonl`: what is known of each picture, one per line; an empty text means unknown
+- `ATTRIBUTION.md`: who made each picture, and under which licence
+- `labels.csv`, `labels.json`: file and label; in the CSV an apostrophe stands before what looks like a formula
+- `manifest.json`: size and SHA-256 of every file
+
+```python
+from datasets import load_dataset
+load_dataset("imagefolder", data_dir="the unpacked folder")  # or data_files="the ZIP"
+```
+"""
+
+RIGHTS = "Licences are passed on as the sources state them; nobody checked them. No licence means: not free to use.\n"
+
+
+def readme(dataset: Dataset, texts: Texts, slugs: Mapping[str, str]) -> str:
+    """The whole card, Markdown. `texts` has counted the pictures; `slugs` are the folders of the keywords."""
+    name = dataset.name or f"Dataset of job {dataset.job}"
+    parts = [
+        FRONT_MATTER.format(name=json.dumps(one_line(name))) + f"\n# {escaped(name)}\n",
+        _summary(dataset),
+        "## Labels\n\n" + _labels(texts, slugs),
+        "## What became of every image found\n\n" + _funnel(dataset),
+        "## Runs\n\n" + _runs(dataset.runs),
+        "## Sources\n\n" + table(("source", "pictures"), ((escaped(s), n) for s, n in texts.sources.most_common())),
+        "## Licences\n\n" + RIGHTS + "\n" + _licenses(texts),
+        FILES,
+    ]
+    return "\n".join(parts)
+
+
+def _summary(dataset: Dataset) -> str:
+    return (
+        f"{escaped(dataset.outcome)}\n\n"
+        f"- asked for: {dataset.asked} pictures of {_list(dataset.keywords, len(dataset.keywords))}"
+        f" from {_list(dataset.sources, len(dataset.sources))}\n"
+        f"- in this dataset: {dataset.kept} pictures\n"
+        f"- job {dataset.job}, version {dataset.version}\n"
+    )
+
+
+def _labels(texts: Texts, slugs: Mapping[str, str]) -> str:
+    rows = ((escaped(keyword), f"`{slug}/`", texts.keywords[keyword]) for keyword, slug in slugs.items())
+    return table(("keyword", "folder", "pictures"), rows)
+
+
+def _funnel(dataset: Dataset) -> str:
+    reasons = ((_words(reason), n) for reason, n in dataset.funnel.reasons.items())
+    return table(("", "images"), [("found", dataset.funnel.found), ("kept", dataset.funnel.kept), *reasons])
+
+
+def _runs(runs: Iterable[RunLine]) -> str:
+    rows = (
+        (escaped(run.source), _list(run.keywords, 5), run.found, run.kept, _counts(run.reasons))  # 5 fit a line
+        for run in runs
+    )
+    return table(("source", "keywords", "found", "kept", "not kept"), rows)
+
+
+def _counts(reasons: Mapping[str, int]) -> str:
+    largest_first = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{_words(reason)}: {n}" for reason, n in largest_first)
+
+
+def _licenses(texts: Texts) -> str:
+    ordered = sorted(texts.licenses.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = ((escaped(name) or "not stated", link(url), n) for (name, url), n in ordered)
+    return table(("licence", "text", "pictures"), rows)
+
+
+def _words(reason: str) -> str:
+    return escaped(reason.replace("_", " "))
+
+
+def _list(words: tuple[str, ...], shown: int) -> str:
+    more = f" and {len(words) - shown} more" if len(words) > shown else ""
+    return ", ".join(escaped(word) for word in words[:shown]) + more

@@ -1,0 +1,90 @@
+"""What a dataset file is built from: the job as it ended, and its pictures in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pixcrawler.errors import ExportFailed
+from pixcrawler.jobs import Funnel
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetImage:
+    """One kept picture. What its source did not say is an empty text."""
+
+    position: int  # from 1, grows
+    keyword: str
+    sha256: str  # 64 hex digits of the bytes as served
+    extension: str  # without the dot
+    format: str  # "jpeg", "png", "webp" or "gif"
+    storage_key: str
+    width: int  # pixels
+    height: int
+    source: str
+    page_url: str
+    title: str
+    creator: str
+    creator_url: str
+    license: str
+    license_url: str
+    attribution: str
+    original_url: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """From a row of `public.images`. Raises `ExportFailed` naming the file and what its row lacks."""
+        facts: Mapping[str, Any] = row["metadata"] or {}
+        try:
+            return cls(
+                position=int(facts["position"]),
+                keyword=facts["keyword"],
+                sha256=facts["sha256"],
+                extension=row["filename"].rpartition(".")[2],
+                format=_required(row, "format"),
+                storage_key=facts["storage_key"],
+                width=_required(row, "width"),
+                height=_required(row, "height"),
+                source=facts["source"],
+                original_url=row["original_url"],
+                **{name: facts.get(name) or "" for name in WHAT_SOURCES_SAY},
+            )
+        except KeyError as error:
+            raise ExportFailed(f"{row['filename']}: its row lacks {error.args[0]}") from None
+
+
+WHAT_SOURCES_SAY = ("page_url", "title", "creator", "creator_url", "license", "license_url", "attribution")
+
+
+def _required(row: Mapping[str, Any], column: str) -> Any:
+    if row[column] is None:
+        raise KeyError(column)
+    return row[column]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """What one run did: a line of the card."""
+
+    source: str
+    keywords: tuple[str, ...]
+    kept: int
+    found: int
+    reasons: Mapping[str, int]  # reason → number, as in the funnel
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A job as it ended."""
+
+    job: int
+    name: str
+    version: int  # counts the datasets of the job
+    keywords: tuple[str, ...]
+    sources: tuple[str, ...]
+    asked: int
+    kept: int  # pictures in the dataset
+    outcome: str  # one sentence
+    funnel: Funnel
+    runs: tuple[RunLine, ...]

@@ -1,0 +1,123 @@
+import hashlib
+import io
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
+from pixcrawler.export.zip import Built, build
+from pixcrawler.jobs import Funnel
+
+# The first two are names of splits to Hugging Face, the third has one in it, the last two have the same letters.
+KEYWORDS = ("train", "test", "steam-train", "red panda", "猫", "../../etc", "réd panda", "RED Panda")
+HOSTILE = (
+    '=cmd|"/c calc"!A1, <script>alert(1)</script> [x](javascript:alert(1)) ![x](http://evil.example/x.png) `|`\n\n'
+    "# no\r\n\u2028\u202egpj\ud800\0 www.evil.example https://evil.example $x$ &lt;b&gt; 1 * 2 * 3 __init__"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A dataset ready to be packed."""
+
+    dataset: Dataset
+    images: list[DatasetImage]
+    read: Callable[[str], bytes]
+
+
+def picture(number: int, kind: str = "jpeg") -> bytes:
+    colour = (number * 40 % 256, number * 90 % 256, 80)
+    file = io.BytesIO()
+    Image.new("RGB", (16 + number, 16), colour).save(file, kind)
+    return file.getvalue()
+
+
+def entry(number: int, body: bytes, **changes: Any) -> DatasetImage:
+    digest = hashlib.sha256(body).hexdigest()
+    facts: dict[str, Any] = {
+        "position": number,
+        "keyword": KEYWORDS[number % len(KEYWORDS)],
+        "sha256": digest,
+        "extension": "jpg",
+        "format": "jpeg",
+        "storage_key": f"jobs/7/images/{digest[:2]}/{digest}.jpg",
+        "width": 16 + number,
+        "height": 16,
+        "source": "openverse",
+        "page_url": f"https://pages.example/{number}",
+        "title": "" if number == 1 else f"Picture *{number}*",
+        "creator": "",
+        "creator_url": "",
+        "license": "by" if number % 2 else "cc0",
+        "license_url": "https://creativecommons.org/licenses/by/4.0/",
+        "attribution": "",
+        "original_url": f"https://images.example/{number}.jpg?a=1&b=2",
+    }
+    return DatasetImage(**facts | changes)
+
+
+def dataset(kept: int, **changes: Any) -> Dataset:
+    facts: dict[str, Any] = {
+        "job": 7,
+        "name": "Pandas | and *trains*",
+        "version": 1,
+        "keywords": KEYWORDS,
+        "sources": ("openverse", "urls"),
+        "asked": 20,
+        "kept": kept,
+        "outcome": "Short: the sources have no more.",
+        "funnel": Funnel({"kept": kept, "too_small": 3, "near_duplicate": 5}),
+        "runs": (RunLine("openverse", KEYWORDS, kept, kept + 8, {"too_small": 3, "near_duplicate": 5}),),
+    }
+    return Dataset(**facts | changes)
+
+
+def hostile_case() -> Case:
+    """Twelve pictures of eight keywords; the fifth has a hostile owner."""
+    bodies = [picture(n) for n in range(1, 13)]
+    images = [entry(n, body) for n, body in enumerate(bodies, 1)]
+    images[4] = replace(images[4], title=HOSTILE, creator=HOSTILE, license=HOSTILE, attribution=HOSTILE)
+    files = {image.storage_key: body for image, body in zip(images, bodies, strict=True)}
+    return Case(dataset(len(images)), images, files.__getitem__)
+
+
+class Make:
+    """Parts of datasets, for tests that need their own."""
+
+    picture = staticmethod(picture)
+    entry = staticmethod(entry)
+    dataset = staticmethod(dataset)
+    keywords = KEYWORDS
+    hostile = HOSTILE
+
+
+@pytest.fixture
+def make() -> type[Make]:
+    return Make
+
+
+@pytest.fixture
+def case() -> Case:
+    return hostile_case()
+
+
+@pytest.fixture
+def built(case: Case, tmp_path: Path) -> tuple[Path, Built]:
+    path = tmp_path / "dataset.zip"
+    return path, build(case.dataset, case.images, case.read, path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no right to mount a small file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
