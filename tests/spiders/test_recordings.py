@@ -1,0 +1,144 @@
+"""Replays what was recorded of every source: the question it asks, and what it makes of the answer.
+
+`<source>/<case>/` holds request.json (arguments, keyword, cursor and the request they lead to), response.json with
+its body (none for a list), and expected.json: items, cursor and spent, or the error.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scrapy.crawler import Crawler
+from scrapy.http import Request, Response
+from scrapy.responsetypes import responsetypes
+from scrapy.settings import Settings
+from scrapy.spiderloader import SpiderLoader
+
+import pixcrawler.spiders
+from pixcrawler.asking import checked
+from pixcrawler.base_spiders import ImageSpider
+from pixcrawler.config import Config
+from pixcrawler.errors import SourceRefused, SourceSaysLater
+from pixcrawler.flow import Share
+from pixcrawler.items import ImageItem, url_key
+from pixcrawler.jobs import AttemptState, Outcome
+from pixcrawler.local_ledger import LocalLedger
+
+RECORDINGS = Path(__file__).parent
+CASES = sorted(path.parent for path in RECORDINGS.glob("*/*/request.json"))
+SOURCES = sorted(path for path in Path(pixcrawler.spiders.__path__[0]).glob("*.py") if path.stem != "__init__")
+MAY_IMPORT = {"base_spiders", "errors", "items", "jobs", "ledger", "lists"}
+
+
+def loader() -> SpiderLoader:
+    return SpiderLoader.from_settings(Settings({"SPIDER_MODULES": ["pixcrawler.spiders"]}))
+
+
+def named(paths: list[Path]) -> dict[str, Any]:
+    return {"argvalues": paths, "ids": [f"{path.parent.name}/{path.stem}" for path in paths]}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+@pytest.fixture
+def spider(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageSpider]:
+    """The case's source with the case's arguments, as `scrapy crawl` makes it, and a ledger of its own."""
+    source = case.parent.name
+    monkeypatch.delenv(f"PIXCRAWLER_BASE_URL_{source.upper()}", raising=False)
+    arguments = dict(read(case / "request.json")["arguments"])
+    if "list" in arguments:
+        arguments["list"] = str(case / arguments["list"])
+    kind = loader().load(source)
+    spider = kind.from_crawler(Crawler(kind, Settings()), **arguments)
+    spider.ledger = LocalLedger(Config(data_dir=tmp_path), source, spider.keywords, spider.arguments.max_images)
+    asyncio.run(spider.prepare(spider.ledger.run))
+    yield spider
+    asyncio.run(spider.ledger.close(Outcome(AttemptState.SUCCEEDED)))
+
+
+@pytest.mark.parametrize("case", **named(CASES))
+def test_a_source_asks_and_reads_as_recorded(case: Path, spider: ImageSpider) -> None:
+    recorded = read(case / "request.json")
+    request = spider.page_request(recorded["keyword"], recorded["cursor"])
+    assert asked(request) == {name: recorded[name] for name in ("method", "url", "headers", "body") if name in recorded}
+    share = Share(recorded["keyword"], recorded["cursor"], None)
+    assert understood(spider, answer(case, request), share) == read(case / "expected.json")
+
+
+def asked(request: Request) -> dict[str, Any]:
+    question = {"method": request.method, "url": request.url, "headers": request.headers.to_unicode_dict()}
+    return {**question, "body": request.text} if request.body else question
+
+
+def answer(case: Path, request: Request) -> Response:
+    """The recorded response in the class Scrapy's downloader would choose; an empty one where nothing is fetched."""
+    if not (case / "response.json").exists():
+        return Response(request.url, request=request)
+    recorded = read(case / "response.json")
+    body = (case / recorded["body"]).read_bytes()
+    kind = responsetypes.from_args(
+        headers=Response("", headers=recorded["headers"]).headers, url=request.url, body=body
+    )
+    return kind(request.url, recorded["status"], recorded["headers"], body, request=request)
+
+
+def understood(spider: ImageSpider, response: Response, share: Share) -> dict[str, Any]:
+    """What the crawl would get, as expected.json writes it."""
+    try:
+        page = spider._read(checked(response, spider.handle_httpstatus_list), share)
+    except SourceSaysLater as later:
+        return {"error": "SourceSaysLater", "message": later.message, "seconds": later.seconds}
+    except SourceRefused as error:
+        return {"error": "SourceRefused", "message": str(error)}
+    return {"cursor": page.cursor, "spent": page.spent, "items": [facts(item) for item in page.items]}
+
+
+def facts(item: ImageItem) -> dict[str, Any]:
+    found = item.facts()
+    if found["key"] == url_key(item.url):
+        del found["key"]  # only a source's own way to tell pictures apart is worth a line
+    return found
+
+
+def test_every_source_has_recordings_and_every_recording_a_source() -> None:
+    with_items = {case.parent.name for case in CASES if read(case / "expected.json").get("items")}
+    folders = {path.name for path in RECORDINGS.iterdir() if path.is_dir() and not path.name.startswith("__")}
+    assert folders == set(loader().list()) == with_items == {path.stem for path in SOURCES}
+
+
+@pytest.mark.parametrize("folder", **named(sorted(path for path in RECORDINGS.glob("*/*") if path.is_dir())))
+def test_a_recording_is_complete_and_has_nothing_else(folder: Path) -> None:
+    files = {path.name for path in folder.iterdir()} - {"request.json", "expected.json"}
+    response = folder / "response.json"
+    used = (
+        {"response.json", read(response)["body"]}
+        if response.exists()
+        else {read(folder / "request.json")["arguments"]["list"]}
+    )
+    assert files == used
+
+
+@pytest.mark.parametrize("file", **named(SOURCES))
+def test_a_source_is_one_short_file_that_is_named_for_it(file: Path) -> None:
+    spider = loader().load(file.stem)
+    assert spider.__module__ == f"pixcrawler.spiders.{file.stem}"
+    assert spider.__name__.lower() == file.stem.replace("_", "")
+    assert len(file.read_text("utf-8").splitlines()) < 60
+
+
+@pytest.mark.parametrize("file", **named(SOURCES))
+def test_a_source_knows_only_the_base_and_its_words(file: Path) -> None:
+    tree = list(ast.walk(ast.parse(file.read_text("utf-8"))))
+    imported = [node.module for node in tree if isinstance(node, ast.ImportFrom) and not node.level]
+    imported += [name.name for node in tree if isinstance(node, ast.Import) for name in node.names]
+    ours = {module.partition(".")[2] for module in imported if module and module.split(".")[0] == "pixcrawler"}
+    assert ours <= MAY_IMPORT
+    assert not any(node.level for node in tree if isinstance(node, ast.ImportFrom))
