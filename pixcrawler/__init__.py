@@ -2,9 +2,10 @@
 
 cli, settings                                       the two ways in: `pixcrawler …` and Scrapy
 spiders, pipelines, middlewares, extensions         the crawl process, one per run
-dispatcher, export, demo                            the processes around it
-base_spiders, db, storage                           the shapes of sources; PostgreSQL; files
-items, imaging, duplicates, jobs, ledger, config    the vocabulary: pure, no I/O but the environment and the local ledger
+dispatcher, export, services, demo                  the processes around it
+base_spiders, flow, crawling, local_ledger          what every crawl is made of
+db, storage                                         PostgreSQL; files
+items, imaging, duplicates, jobs, ledger, config    the vocabulary: pure
 errors                                              one root
 """
 
