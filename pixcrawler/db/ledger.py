@@ -19,7 +19,7 @@ from pixcrawler.config import Config
 from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.keeping import Claim, JobStopped, Scope
-from pixcrawler.errors import DatabaseUnavailable, LeaseLost
+from pixcrawler.errors import DatabaseUnavailable, LeaseLost, UsageError
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import KEPT, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent
 from pixcrawler.ledger import Run
@@ -52,7 +52,8 @@ class PostgresLedger:
 
     def __init__(self, config: Config, job_id: str) -> None:
         run, attempt = job_id.split("-")
-        assert config.database_url is not None
+        if config.database_url is None:
+            raise UsageError(f"DATABASE_URL is not set, and {job_id} is a run of a job")
         self._config = config
         self._name = job_id
         self._engine: AsyncEngine = engine.create(
@@ -274,6 +275,7 @@ class PostgresLedger:
         if self._flushing is not None:
             await self._flushing
         await self._persist(lambda connection: self._close(connection, outcome))
+        await self.dispose()
 
     async def dispose(self) -> None:
         """Closes the connections."""

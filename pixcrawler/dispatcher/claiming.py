@@ -55,6 +55,8 @@ def _sources(config: Config, options: dict[str, Any]) -> list[str]:
     unknown = [source for source in sources if source not in source_names()]
     if unknown:
         raise UsageError(f"sources: unknown {', '.join(map(repr, unknown))}; there are {', '.join(source_names())}")
+    if "urls" in sources and not options.get("list"):
+        raise UsageError("sources: urls needs a list of URLs, and the job has none")
     return sources
 
 

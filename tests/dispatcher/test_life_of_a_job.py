@@ -79,7 +79,7 @@ def test_an_attempt_is_claimed_once(world):
 
 
 def test_what_one_source_lacks_is_asked_of_the_other(world):
-    job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"]})
+    job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
     assert sorted(world.node.scheduled) == ["1-1", "2-1"]
     world.crawl("1-1", crawling(4, Spent.EXHAUSTED))
@@ -146,11 +146,14 @@ def test_a_bad_row_fails_with_a_reason_and_others_go_on(world, keywords, max_ima
     assert world.job(good)["status"] == "running"
 
 
-def test_an_unknown_source_fails_the_job(world):
-    job = world.insert(["cat"], 10, {"sources": ["nosuch"]})
+@pytest.mark.parametrize(
+    ("source", "complaint"), [("nosuch", "sources: unknown 'nosuch'"), ("urls", "urls needs a list of URLs")]
+)
+def test_a_source_that_cannot_be_asked_fails_the_job(world, source, complaint):
+    job = world.insert(["cat"], 10, {"sources": [source]})
     world.tick()
     assert world.job(job)["status"] == "failed"
-    assert "sources: unknown 'nosuch'" in world.notices()[0][2]
+    assert complaint in world.notices()[0][2]
 
 
 def test_cancelled_before_it_starts(world):
@@ -324,7 +327,7 @@ def test_a_zombie_writes_nothing(world):
 
 
 def test_duplicates_within_and_between_runs(world):
-    job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"]})
+    job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
 
     async def first(book: PostgresLedger) -> list[Any]:
