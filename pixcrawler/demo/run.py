@@ -1,0 +1,115 @@
+"""The demo: everything on this machine, against a source of its own, from a job to a dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import zipfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pixcrawler.config import BASE_URL_PREFIX, Config
+from pixcrawler.db import crawl_jobs, overview
+from pixcrawler.db.embedded import database
+from pixcrawler.db.engine import create, transaction
+from pixcrawler.db.overview import Overview
+from pixcrawler.demo import contact_sheet
+from pixcrawler.demo.source import DemoSource
+from pixcrawler.jobs import ExportState
+from pixcrawler.services import calm_exit, free_port, local_parts, supervise
+from pixcrawler.storage import open_storage
+
+IMAGES = 120
+PICTURES = frozenset({".jpg", ".png", ".webp", ".gif"})
+
+Watch = Callable[[str, int], Awaitable[Overview]]  # shows the job at this database until it has ended
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the demo's job ended, and what it brought."""
+
+    seen: Overview
+    archive: Path | None = None
+    contact_sheet: Path | None = None
+
+
+def make_dataset(config: Config, watch: Watch) -> Made:
+    """Runs one job from beginning to end in a folder, a database and on a port of its own."""
+    changes = {
+        "data_dir": config.data_dir / "demo",
+        "database_url": None,
+        "scrapyd_nodes": (f"http://127.0.0.1:{free_port()}#2",),
+    }
+    settings = config.model_copy(update=changes)
+    logs = settings.data_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=logs / "demo.log", level=settings.log_level)
+    with calm_exit(database(settings)) as url, DemoSource() as source:
+        job = asyncio.run(_new_job(url, settings, source))
+        stages = local_parts(settings, url, _environment(source))
+        seen = asyncio.run(supervise(stages, logs, lambda: watch(url, job)))
+    return asyncio.run(_unpack(settings, seen))
+
+
+def _environment(source: DemoSource) -> dict[str, str]:
+    address = source.url.removeprefix("http://").rstrip("/")
+    return {BASE_URL_PREFIX + "OPENVERSE": source.url, "PIXCRAWLER_ALLOW_HOSTS": address}
+
+
+async def _new_job(url: str, settings: Config, source: DemoSource) -> int:
+    options = {"sources": ["openverse", "urls"], "list": await _store_list(settings, source)}
+    engine = create(url, application_name="pixcrawler demo", pool_size=1)
+    try:
+        async with transaction(engine) as connection:
+            await _cancel_earlier(connection)
+            project, *_ = await overview.project_ids(connection)
+            return await crawl_jobs.create(
+                connection,
+                project_id=project,
+                name="Demo",
+                keywords=list(source.keywords),
+                max_images=IMAGES,
+                options=options,
+            )
+    finally:
+        await engine.dispose()
+
+
+async def _cancel_earlier(connection: AsyncConnection) -> None:
+    """Gives up jobs of interrupted demos: their source is gone."""
+    for job in await overview.all_jobs(connection):
+        if not job.over:
+            await crawl_jobs.ask_cancel(connection, job.id)
+
+
+async def _store_list(settings: Config, source: DemoSource) -> str:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "demo.csv"
+        source.write_list(path)
+        key = f"lists/{hashlib.sha256(path.read_bytes()).hexdigest()}{path.suffix}"
+        await open_storage(settings).put_file(key, path, "text/csv")
+    return key
+
+
+async def _unpack(settings: Config, seen: Overview) -> Made:
+    """Copies the dataset out of storage and draws its pictures on one sheet."""
+    done = [export for export in seen.exports if export.state == ExportState.DONE and export.key]
+    if not done:
+        return Made(seen)
+    folder = settings.data_dir / f"dataset-{seen.job.id}"
+    folder.mkdir(parents=True, exist_ok=True)
+    archive, sheet = folder / "dataset.zip", folder / "contact-sheet.png"
+    assert done[-1].key
+    await open_storage(settings).fetch_file(done[-1].key, archive)
+    with TemporaryDirectory() as pictures, zipfile.ZipFile(archive) as dataset:
+        names = sorted(name for name in dataset.namelist() if Path(name).suffix in PICTURES)
+        paths = [Path(dataset.extract(name, pictures)) for name in names]
+        funnel = f"{seen.funnel.found} images found, {seen.funnel.kept} kept"
+        contact_sheet.write(paths, sheet, title_lines=[", ".join(seen.job.keywords), funnel])
+    return Made(seen, archive, sheet)

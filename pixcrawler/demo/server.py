@@ -1,0 +1,150 @@
+"""The demo's source on the loopback interface: Openverse's search, the pictures, and the faults of real servers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pixcrawler.demo import api, bodies
+from pixcrawler.demo.catalogue import Entry, Kind
+
+SEARCH = "/v1/images/"
+MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+DRIBBLES = 10
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a catalogue on a free port of 127.0.0.1 and counts what it is asked for."""
+
+    daemon_threads = True
+    request_queue_size = 128  # a crawler opens many connections at once
+
+    def __init__(self, entries: Sequence[Entry], slow_seconds: float) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.entries = entries
+        self.by_path = {entry.path: entry for entry in entries}
+        self.targets = {target(entry): entry for entry in entries if entry.kind is Kind.REDIRECT}
+        self.slow_seconds = slow_seconds
+        self._hits: Counter[str] = Counter()
+        self._refusals = 0
+        self._lock = Lock()
+
+    def hits(self) -> dict[str, int]:
+        """How often each path was asked for so far."""
+        with self._lock:
+            return dict(self._hits)
+
+    def count(self, path: str) -> int:
+        """Counts a request; returns how many there were for its path."""
+        with self._lock:
+            self._hits[path] += 1
+            return self._hits[path]
+
+    def refuse(self, searches: int) -> None:
+        """Answers the next searches with 429."""
+        with self._lock:
+            self._refusals = searches
+
+    def refuses(self) -> bool:
+        """Whether this search is to be answered with 429."""
+        with self._lock:
+            refused = self._refusals > 0
+            self._refusals -= refused
+            return refused
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leaves out connections that a client gave up: crawlers do that."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # header and body in one packet
+    server: Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        times = self.server.count(parts.path)
+        if parts.path == SEARCH:
+            self._search(dict(parse_qsl(parts.query)), times)
+        elif entry := self.server.by_path.get(parts.path):
+            self._picture(entry)
+        elif entry := self.server.targets.get(parts.path):
+            self._file(entry)
+        else:
+            self._json(404, {"detail": "Not found."})
+
+    def _search(self, asked: Mapping[str, str], times: int) -> None:
+        limits = api.rate_limits(times)
+        if self.server.refuses():
+            detail = "Request was throttled. Expected available in 1 seconds."
+            self._json(429, {"detail": detail}, {"Retry-After": "1", **limits})
+        else:
+            self._json(*api.search(self.server.entries, asked, self.server.url), limits)
+
+    def _picture(self, entry: Entry) -> None:
+        match entry.kind:
+            case Kind.MISSING:
+                self._send(404, "text/html; charset=utf-8", b"<h1>404 Not Found</h1>")
+            case Kind.UNAVAILABLE:
+                self._send(503, "text/html; charset=utf-8", b"<h1>503 Service Unavailable</h1>", {"Retry-After": "1"})
+            case Kind.REDIRECT:
+                self._send(302, "text/plain", b"", {"Location": target(entry)})
+            case Kind.HTML:
+                self._send(200, "image/jpeg", bodies.body(entry))
+            case Kind.SLOW:
+                self._dribble(entry)
+            case _:
+                self._file(entry)
+
+    def _file(self, entry: Entry) -> None:
+        self._send(200, _media_type(entry), bodies.body(entry))
+
+    def _dribble(self, entry: Entry) -> None:
+        content = bodies.body(entry)
+        self._head(200, _media_type(entry), len(content))
+        step = -(-len(content) // DRIBBLES)
+        for start in range(0, len(content), step):
+            time.sleep(self.server.slow_seconds / DRIBBLES)
+            self.wfile.write(content[start : start + step])
+            self.wfile.flush()
+
+    def _json(self, status: int, content: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        self._send(status, "application/json", json.dumps(content, ensure_ascii=False).encode(), headers)
+
+    def _send(self, status: int, media_type: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._head(status, media_type, len(content), headers)
+        self.wfile.write(content)
+
+    def _head(self, status: int, media_type: str, length: int, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(HTTPStatus(status))
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(length))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+        """Says nothing: the terminal belongs to the demo's progress."""
+
+
+def target(entry: Entry) -> str:
+    """The path a redirect leads to."""
+    return entry.path.replace("/images/", "/files/")
+
+
+def _media_type(entry: Entry) -> str:
+    return MEDIA_TYPES[entry.path.rpartition(".")[2]]
