@@ -1,0 +1,68 @@
+"""`pixcrawler …`. Exit status: 0 done, 1 the job failed or came short, 2 wrong use; errors are one line on stderr."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import typer
+
+from pixcrawler.cli import database, datasets, jobs, services
+from pixcrawler.config import config
+from pixcrawler.errors import PixCrawlerError
+from pixcrawler.services import unwind_on_signals
+
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="Turns keywords into image datasets people can trust.", no_args_is_help=True, add_completion=False
+)
+app.command()(services.up)
+app.command()(services.demo)
+app.command()(services.dispatcher)
+app.command()(services.exporter)
+app.add_typer(database.app)
+app.add_typer(jobs.app)
+app.command()(datasets.export)
+app.command()(datasets.sources)
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits."""
+    unwind_on_signals()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except typer.TyperException as error:
+        _leave(error.format_message(), WRONG_USE)
+    except PixCrawlerError as error:
+        _leave(str(error), WRONG_USE)
+    except OSError as error:
+        _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", WRONG_USE)
+    except Exception as error:
+        if config().log_level == "DEBUG":
+            raise
+        _leave(f"{type(error).__name__}: {_one_line(str(error))}; {_where_it_is_told()}", FAILED)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    print(f"pixcrawler: {_one_line(message)}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _where_it_is_told() -> str:
+    path = config().data_dir / "logs" / "pixcrawler.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+    except OSError:
+        return "LOG_LEVEL=DEBUG tells more"
+    return f"more in {path}"

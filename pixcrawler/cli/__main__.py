@@ -1,0 +1,3 @@
+from pixcrawler.cli import main
+
+main()

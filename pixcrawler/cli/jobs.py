@@ -1,0 +1,149 @@
+"""`pixcrawler jobs …`"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
+from pixcrawler.cli.display import as_data, console, details, jobs_table
+from pixcrawler.cli.watching import watch as watch_job
+from pixcrawler.config import config, source_names
+from pixcrawler.db import crawl_jobs, overview
+from pixcrawler.db.check import require
+from pixcrawler.db.embedded import database
+from pixcrawler.errors import UsageError
+from pixcrawler.jobs import parse_keywords, parse_max_images
+from pixcrawler.lists import read_lines
+from pixcrawler.services import calm_exit
+from pixcrawler.storage import open_storage
+
+NAME_LENGTH = 100  # of crawl_jobs.name
+LIST_SOURCE = "urls"
+CANCELLABLE = ("pending", "running", "cancelled")
+
+app = typer.Typer(name="jobs", help="Create, watch and cancel jobs.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    keywords: Annotated[str, typer.Option(help="What to look for, separated by commas.")],
+    max_images: Annotated[int, typer.Option(help="How many good images are wanted.")],
+    sources: Annotated[str | None, typer.Option(help="Where to look, separated by commas.")] = None,
+    list_file: Annotated[Path | None, typer.Option("--list", help="A list of image addresses to crawl.")] = None,
+    project: Annotated[int | None, typer.Option(help="The project's number, if there are several.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a dataset."""
+    words = parse_keywords(keywords.split(","))
+    wanted = parse_max_images(max_images)
+    options = _options(sources, list_file)
+    title = _title(name, words)
+
+    async def insert(connection: AsyncConnection) -> int:
+        where = await _project(connection, project)
+        return await crawl_jobs.create(
+            connection, project_id=where, name=title, keywords=words, max_images=wanted, options=options
+        )
+
+    if list_file:
+        options["list"] = _store(list_file)
+    job = query(insert)
+    typer.echo(json.dumps({"id": job}) if as_json else f"job {job} waits; see it with: pixcrawler jobs watch {job}")
+
+
+def _options(sources: str | None, list_file: Path | None) -> dict[str, Any]:
+    chosen = _chosen(sources, LIST_SOURCE if list_file else "")
+    if list_file:
+        next(read_lines(list_file), None)  # raises what is wrong with it
+    elif LIST_SOURCE in chosen:
+        raise UsageError(f"--sources {LIST_SOURCE}: needs --list FILE")
+    return {"sources": chosen} if chosen else {}
+
+
+def _chosen(sources: str | None, default: str) -> list[str]:
+    if sources is None:
+        return [default] if default else []
+    chosen = list(dict.fromkeys(name.strip() for name in sources.split(",")))
+    for name in chosen:
+        if name not in source_names():
+            raise UsageError(f"--sources: there is no source {name!r}; there are {', '.join(source_names())}")
+    return chosen
+
+
+def _title(name: str | None, keywords: list[str]) -> str:
+    if name is None:
+        return ", ".join(keywords)[:NAME_LENGTH]
+    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
+        raise UsageError(f"--name: expected 1 to {NAME_LENGTH} printable characters")
+    return name.strip()
+
+
+def _store(path: Path) -> str:
+    """Puts a list into storage; returns its key."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    plain = path.name.lower().removesuffix(".gz")
+    key = f"lists/{digest}{Path(plain).suffix}{path.name.lower().removeprefix(plain)}"
+    run(open_storage(config()).put_file(key, path, "application/octet-stream"))
+    return key
+
+
+async def _project(connection: AsyncConnection, wanted: int | None) -> int:
+    known = await overview.project_ids(connection)
+    if wanted is not None:
+        if wanted not in known:
+            raise UsageError(f"there is no project {wanted}")
+        return wanted
+    if len(known) != 1:
+        raise UsageError(f"--project: say which, there are {len(known)}" if known else "there is no project yet")
+    return known[0]
+
+
+@app.command(name="list")
+def list_(as_json: AsJson = False) -> None:
+    """List all jobs, the newest first."""
+    jobs = query(overview.all_jobs)
+    if as_json:
+        typer.echo(json.dumps([asdict(job) for job in jobs], default=str, indent=2))
+    else:
+        console.print(jobs_table(jobs))
+
+
+@app.command()
+def show(job: JobId, as_json: AsJson = False) -> None:
+    """Show a job, its runs, attempts and datasets, and what became of every image found."""
+    seen = query(lambda connection: overview.overview(connection, job))
+    if seen is None:
+        raise UsageError(f"there is no job {job}")
+    if as_json:
+        typer.echo(json.dumps(as_data(seen), default=str, indent=2))
+    else:
+        console.print(details(seen))
+
+
+@app.command()
+def watch(job: JobId, as_json: AsJson = False) -> None:
+    """Watch a job until it ends; exit 0 if it brought all images asked for, else 1."""
+    with calm_exit(database(config())) as url:
+        run(in_transaction(url, require))
+        seen = run(watch_job(url, job, as_json=as_json))
+    raise typer.Exit(0 if seen.job.full else 1)
+
+
+@app.command()
+def cancel(job: JobId, as_json: AsJson = False) -> None:
+    """Ask for a job to stop."""
+    before = query(lambda connection: crawl_jobs.ask_cancel(connection, job))
+    if before is None:
+        raise UsageError(f"there is no job {job}")
+    if before not in CANCELLABLE:
+        raise UsageError(f"job {job} cannot be cancelled: it is {before}")
+    typer.echo(json.dumps({"id": job, "before": before}) if as_json else f"job {job} is asked to stop; it was {before}")

@@ -1,0 +1,79 @@
+"""`pixcrawler up`, `demo`, `dispatcher` and `exporter`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import typer
+
+from pixcrawler.cli.access import in_transaction, run
+from pixcrawler.cli.display import console, funnel_table
+from pixcrawler.cli.watching import watch
+from pixcrawler.config import Config, config
+from pixcrawler.db.check import require
+from pixcrawler.db.embedded import database
+from pixcrawler.services import calm_exit, local_parts, serve, supervise
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+CHATTERS = ("alembic", "httpx")  # tell every step of a migration, every request
+
+
+def up() -> None:
+    """Run everything on this machine: a database if DATABASE_URL is unset, Scrapyd, dispatcher and exporter."""
+    settings = config()
+    _log_to_stderr(settings)
+    logs = settings.data_dir / "logs"
+
+    async def announce_and_wait() -> None:
+        typer.echo(f"PixCrawler runs, Scrapyd at {settings.nodes[0].url}, logs in {logs}; Ctrl-C stops it")
+        await asyncio.Event().wait()
+
+    with calm_exit(database(settings)) as url, suppress(KeyboardInterrupt):
+        run(in_transaction(url, require))
+        if settings.database_url is None:
+            typer.echo(f"The database is at {url}")
+        asyncio.run(supervise(local_parts(settings, url, {}), logs, announce_and_wait))
+
+
+def demo() -> None:
+    """Make a dataset from a source on this machine, without any network."""
+    from pixcrawler.demo.run import make_dataset
+
+    typer.echo("Starting a database, Scrapyd, a dispatcher, an exporter and a source full of pictures …")
+    made = make_dataset(config(), watch)
+    if not console.is_terminal:  # else it stands there already
+        console.print(funnel_table(made.seen.funnel))
+    if made.archive is None:
+        raise typer.Exit(1)
+    typer.echo(f"The dataset:       {made.archive}\nWhat was kept:     {made.contact_sheet}")
+
+
+def dispatcher() -> None:
+    """Turn jobs into crawls, until stopped."""
+    from pixcrawler.dispatcher import run as dispatch
+
+    _run_service(dispatch)
+
+
+def exporter() -> None:
+    """Pack the datasets of crawled jobs, until stopped."""
+    from pixcrawler.export.loop import run as pack
+
+    _run_service(pack)
+
+
+def _run_service(service: Callable[[str, Config, asyncio.Event], Awaitable[None]]) -> None:
+    settings = config()
+    _log_to_stderr(settings)
+    with calm_exit(database(settings)) as url:
+        run(serve(lambda stop: service(url, settings, stop)))
+
+
+def _log_to_stderr(settings: Config) -> None:
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    if settings.log_level == "INFO":
+        for name in CHATTERS:
+            logging.getLogger(name).setLevel("WARNING")

@@ -1,0 +1,192 @@
+"""What people ask about jobs: read-only, each answer one snapshot of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, case, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from pixcrawler.db.crawler import attempts, candidates, exports, jobs, runs
+from pixcrawler.db.public import crawl_jobs, projects
+from pixcrawler.jobs import TERMINAL_JOBS, ExportState, Funnel, JobState
+
+UNCLAIMED = or_(jobs.c.state.is_(None), jobs.c.state == JobState.PENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its owner sees it, and as far as the crawl has come."""
+
+    id: int
+    project_id: int
+    name: str
+    keywords: Any  # a list of texts, or whatever the front end wrote before the job was claimed
+    status: str  # of public.crawl_jobs
+    state: str  # of crawler.jobs once claimed, else the status
+    progress: int  # percent
+    asked: int
+    kept: int
+    outcome: str | None  # full, short, failed, cancelled
+    reason: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in TERMINAL_JOBS
+
+    @property
+    def full(self) -> bool:
+        """Whether it brought all that was asked for."""
+        return self.state == JobState.COMPLETED and self.outcome == "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One source and some of the job's keywords."""
+
+    id: int
+    generation: int
+    source: str
+    keywords: Sequence[str]
+    state: str
+    asked: int
+    found: int
+    kept: int
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One process that worked, or should have, on a run."""
+
+    run: int
+    attempt: int
+    node: str
+    state: str
+    decided: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    log: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A dataset file, wanted or made."""
+
+    version: int
+    format: str
+    tier: str
+    state: str
+    key: str | None
+    size: int | None  # bytes
+    sha256: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All there is to say about one job."""
+
+    job: Job
+    runs: Sequence[Run]
+    attempts: Sequence[Attempt]
+    exports: Sequence[Export]
+    funnel: Funnel
+
+
+async def all_jobs(connection: AsyncConnection) -> list[Job]:
+    """Every job, the newest first."""
+    rows = await connection.execute(_jobs().order_by(crawl_jobs.c.id.desc()))
+    return [Job(**row._mapping) for row in rows]
+
+
+async def overview(connection: AsyncConnection, job: int) -> Overview | None:
+    """Everything about one job. None: there is no such job. Must be the first question of its transaction."""
+    await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    row = (await connection.execute(_jobs().where(crawl_jobs.c.id == job))).one_or_none()
+    if row is None:
+        return None
+    decisions = await _decisions(connection, job)
+    return Overview(
+        Job(**row._mapping),
+        await _runs(connection, job, {run: Funnel.of(counts.items()) for run, counts in decisions.items()}),
+        await _attempts(connection, job),
+        await _exports(connection, job),
+        _total(decisions),
+    )
+
+
+async def dataset(connection: AsyncConnection, job: int, format: str) -> Export | None:  # noqa: A002 the column's name
+    """The newest finished dataset file of a job."""
+    done = [e for e in await _exports(connection, job) if e.format == format and e.state == ExportState.DONE]
+    return done[-1] if done else None
+
+
+async def job_exists(connection: AsyncConnection, job: int) -> bool:
+    """Whether the front end has such a job."""
+    return await connection.scalar(select(crawl_jobs.c.id).where(crawl_jobs.c.id == job)) is not None
+
+
+async def project_ids(connection: AsyncConnection) -> list[int]:
+    """All projects, the oldest first."""
+    return list((await connection.scalars(select(projects.c.id).order_by(projects.c.id))).all())
+
+
+def _jobs() -> Select[Any]:
+    return select(
+        *crawl_jobs.c["id", "project_id", "name", "keywords", "status", "progress"],
+        case((UNCLAIMED, crawl_jobs.c.status), else_=jobs.c.state).label("state"),
+        case((UNCLAIMED, crawl_jobs.c.max_images), else_=jobs.c.asked).label("asked"),
+        func.coalesce(jobs.c.kept, 0).label("kept"),
+        *jobs.c["outcome", "reason"],
+        crawl_jobs.c.created_at,
+        jobs.c.finished_at,
+    ).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
+
+
+async def _decisions(connection: AsyncConnection, job: int) -> dict[int, dict[str | None, int]]:
+    of_run: dict[int, dict[str | None, int]] = {}
+    statement = select(candidates.c.run, candidates.c.decision, func.count()).where(candidates.c.job == job)
+    grouped = statement.group_by(candidates.c.run, candidates.c.decision)
+    for run, decision, number in await connection.execute(grouped):
+        of_run.setdefault(run, {})[decision] = number
+    return of_run
+
+
+def _total(decisions: Mapping[int, Mapping[str | None, int]]) -> Funnel:
+    total: dict[str | None, int] = {}
+    for counts in decisions.values():
+        for decision, number in counts.items():
+            total[decision] = total.get(decision, 0) + number
+    return Funnel.of(total.items())
+
+
+async def _runs(connection: AsyncConnection, job: int, funnels: Mapping[int, Funnel]) -> list[Run]:
+    wanted = runs.c["id", "generation", "source", "slices", "state", "outcome"]
+    rows = await connection.execute(select(*wanted).where(runs.c.job == job).order_by(runs.c.id))
+    return [_run(dict(row._mapping), funnels.get(row.id, Funnel({}))) for row in rows]
+
+
+def _run(facts: dict[str, Any], funnel: Funnel) -> Run:
+    slices = facts.pop("slices")
+    asked = sum(part["quota"] or 0 for part in slices.values())
+    return Run(**facts, keywords=list(slices), asked=asked, found=funnel.found, kept=funnel.kept)
+
+
+async def _attempts(connection: AsyncConnection, job: int) -> list[Attempt]:
+    wanted = attempts.c["run", "attempt", "node", "state", "decided", "started_at", "ended_at", "log", "reason"]
+    statement = select(*wanted).where(attempts.c.job == job).order_by(attempts.c.run, attempts.c.attempt)
+    return [Attempt(**row._mapping) for row in await connection.execute(statement)]
+
+
+async def _exports(connection: AsyncConnection, job: int) -> list[Export]:
+    wanted = exports.c["version", "format", "tier", "state", "key", "size", "sha256", "reason"]
+    statement = select(*wanted).where(exports.c.job == job).order_by(exports.c.version)
+    return [Export(**row._mapping) for row in await connection.execute(statement)]

@@ -1,0 +1,131 @@
+"""The parts `pixcrawler up` consists of: one Scrapyd node, a dispatcher and an exporter."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from base64 import b64encode
+from collections.abc import Mapping
+from configparser import ConfigParser
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pixcrawler
+from pixcrawler.config import Config, Node
+from pixcrawler.errors import UsageError
+from pixcrawler.services.supervisor import Part
+
+PROJECT_ROOT = Path(pixcrawler.__file__).parents[1]
+LOOPBACK = ("127.0.0.1", "localhost")
+# The first listing of spiders takes a second or more, in which the node answers nobody: not while a job waits.
+QUESTIONS = ("/daemonstatus.json", "/listspiders.json?project=pixcrawler")
+ANSWER_SECONDS = 30.0
+
+
+def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[Part]]:
+    """The stages that serve the database at `url`, with `env` on top of our own environment.
+
+    The first of SCRAPYD_NODES is the node to start. Raises `UsageError` if it is elsewhere or its port is taken.
+    """
+    node = config.nodes[0]
+    host, port = _address_here(node)
+    home = config.data_dir / "scrapyd"
+    _write_scrapyd_home(home, node.slots, port)
+    settings = {
+        "DATABASE_URL": url,
+        "PIXCRAWLER_DATA_DIR": str(config.data_dir),
+        "SCRAPYD_NODES": ",".join(config.scrapyd_nodes),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
+    }
+    shared = {**os.environ, **settings, **env}
+    scrapyd = Part(
+        "scrapyd",
+        # Its pid file would keep a node from starting once another process has that pid.
+        [sys.executable, "-m", "scrapyd", "--pidfile="],
+        {**shared, **_scrapyd_settings(node, host, port)},
+        home,
+        answers=lambda: _answers(node, host, port),
+        children_first=True,
+    )
+    return [[scrapyd], [_service("dispatcher", shared, config), _service("exporter", shared, config)]]
+
+
+def _service(command: str, env: Mapping[str, str], config: Config) -> Part:
+    return Part(command, [sys.executable, "-m", "pixcrawler.cli", command], env, config.data_dir)
+
+
+def _address_here(node: Node) -> tuple[str, int]:
+    parts = urlsplit(node.url)
+    host, port = parts.hostname or "", parts.port or 0
+    if host not in LOOPBACK or parts.scheme != "http":
+        raise UsageError(f"SCRAPYD_NODES: the first must be on this machine, as http://127.0.0.1:6800, not {node.url}")
+    if not _is_free(port):
+        raise UsageError(f"port {port} is taken: end what uses it, or name another one in SCRAPYD_NODES")
+    return LOOPBACK[0], port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((LOOPBACK[0], port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port nobody uses at this moment."""
+    with socket.socket() as candidate:
+        candidate.bind((LOOPBACK[0], 0))
+        port: int = candidate.getsockname()[1]
+        return port
+
+
+def _scrapyd_settings(node: Node, host: str, port: int) -> dict[str, str]:
+    """What Scrapyd reads from its environment, in preference to any file."""
+    return {
+        "SCRAPYD_BIND_ADDRESS": host,
+        "SCRAPYD_HTTP_PORT": str(port),
+        "SCRAPYD_USERNAME": node.username,
+        "SCRAPYD_PASSWORD": node.password.get_secret_value(),
+    }
+
+
+def _write_scrapyd_home(home: Path, slots: int, port: int) -> None:
+    """Writes the node's folder: the project's scrapyd.conf with its own folders, port and slots, and a scrapy.cfg."""
+    scrapyd = ConfigParser(interpolation=None)
+    scrapyd.read(PROJECT_ROOT / "scrapyd.conf")
+    folders = {"eggs_dir": "eggs", "dbs_dir": "dbs", "logs_dir": "../logs/crawl"}
+    scrapyd.read_dict({"scrapyd": {**folders, "http_port": str(port), "max_proc": str(slots)}})
+    spiders = ConfigParser(interpolation=None)
+    # Scrapyd lists the spiders of the default project, and runs those of the named one.
+    spiders.read_dict({"settings": {"default": "pixcrawler.settings", "pixcrawler": "pixcrawler.settings"}})
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _write(scrapyd, home / "scrapyd.conf")
+        _write(spiders, home / "scrapy.cfg")
+    except OSError as error:
+        raise UsageError(f"{home} cannot be written: {error.strerror}") from None
+
+
+def _write(values: ConfigParser, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        values.write(file)
+
+
+def _answers(node: Node, host: str, port: int) -> bool:
+    secret = b64encode(f"{node.username}:{node.password.get_secret_value()}".encode()).decode()
+    try:
+        return all(_status(host, port, question, secret) == 200 for question in QUESTIONS)
+    except (OSError, HTTPException):
+        return False
+
+
+def _status(host: str, port: int, question: str, secret: str) -> int:
+    with closing(HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
+        connection.request("GET", question, headers={"Authorization": f"Basic {secret}"})
+        return connection.getresponse().status
