@@ -57,10 +57,10 @@ jobs = Table(
     Column("owner", Uuid),
     Column("project_id", Integer),
     Column("name", Text, nullable=False, server_default=""),
-    Column("keywords", JSONB, nullable=False),
+    Column("keywords", JSONB(none_as_null=True), nullable=False),
     Column("asked", Integer, nullable=False),
     Column("kept", Integer, nullable=False, server_default="0"),
-    Column("options", JSONB, nullable=False, server_default="{}"),
+    Column("options", JSONB(none_as_null=True), nullable=False, server_default="{}"),
     Column("progress", Integer, nullable=False, server_default="0"),  # percent, grows within a generation
     Column("outcome", Text),  # full, short, failed, cancelled
     Column("reason", Text),
@@ -82,11 +82,11 @@ runs = Table(
     Column("job", Integer, ForeignKey("crawler.jobs.id", ondelete="CASCADE"), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("source", Text, nullable=False),
-    Column("slices", JSONB, nullable=False),  # keyword → {quota, cursor, spent}
+    Column("slices", JSONB(none_as_null=True), nullable=False),  # keyword → {quota, cursor, spent}
     Column("state", Text, nullable=False),
     _timestamp("not_before"),
     Column("outcome", Text),  # the reason, in words, when it is not simply "succeeded"
-    Column("funnel", JSONB),  # {found, kept, reasons}: final
+    Column("funnel", JSONB(none_as_null=True)),  # {found, kept, reasons}: final
     _timestamp("created_at", required=True),
     _timestamp("ended_at"),
     _one_of("state", RunState),
@@ -128,7 +128,7 @@ candidates = Table(
     Column("seq", BigInteger, Identity(always=True), nullable=False),  # the order in which they were met
     Column("job", Integer, nullable=False),
     Column("keyword", Text, nullable=False),
-    Column("item", JSONB, nullable=False),  # items.ImageItem.facts
+    Column("item", JSONB(none_as_null=True), nullable=False),  # items.ImageItem.facts
     Column("begun", SmallInteger, nullable=False, server_default="0"),  # attempts that had it in flight
     Column("received", Boolean, nullable=False, server_default=text("false")),  # a whole body came
     Column("decision", Text),  # NULL: open; 'kept', or the reason

@@ -1,0 +1,166 @@
+"""What every test may use: a fresh real database, its rows, settings by name. And what none may: the network."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql as compose
+
+from pixcrawler.config import config
+from pixcrawler.db import schema
+from pixcrawler.db.embedded import EmbeddedServer
+from pixcrawler.errors import PixCrawlerError
+
+Sql = Callable[..., list[tuple[Any, ...]]]
+
+OURS = ("PIXCRAWLER_", "SUPABASE_", "SCRAPYD_", "AZURE_", "PG", "OPENVERSE_")
+OURS_EXACTLY = {
+    *("DATABASE_URL", "ENVIRONMENT", "DEBUG", "HOST", "PORT", "ALLOWED_ORIGINS", "LOG_LEVEL", "LOG_FORMAT"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+}
+# Names that exist nowhere (RFC 6761): a test may ask for them and hears that.
+NOWHERE = (".invalid", ".test", ".example")
+
+for name in list(os.environ):
+    if name.startswith(OURS) or name in OURS_EXACTLY:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_settings() -> Iterator[None]:
+    config.cache_clear()
+    yield
+    config.cache_clear()
+
+
+@pytest.fixture
+def settings_env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`settings_env(PIXCRAWLER_MIN_SIDE="10")`: the settings of this test, read anew."""
+
+    def change(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        config.cache_clear()
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """One PostgreSQL per test session, with a migrated database named `template`; its files go with it."""
+    with tempfile.TemporaryDirectory(prefix="pixcrawler-tests-") as folder, ExitStack() as stack:
+        try:
+            url = stack.enter_context(EmbeddedServer(Path(folder)))
+        except PixCrawlerError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(error))
+        _forget_durability(url)
+        _execute(url, "CREATE DATABASE template")
+        schema.initialise(_renamed(url, "template"))
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """A new database with nothing in it."""
+    yield from _database(server_url, "template1")
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """A new database with all tables and the local user, project and account."""
+    yield from _database(server_url, "template")
+
+
+@pytest.fixture
+def sql(database_url: str) -> Iterator[Sql]:
+    """`sql("SELECT …", [parameters])` → rows; each statement commits."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+
+        def run(query: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+            cursor = connection.execute(query, parameters)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    _execute(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield _renamed(server_url, name)
+    _execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _forget_durability(url: str) -> None:
+    for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+        _execute(url, "ALTER SYSTEM SET {} = off", setting)
+    _execute(url, "SELECT pg_reload_conf()")
+
+
+def _renamed(url: str, database: str) -> str:
+    return url.replace("@/postgres?", f"@/{database}?")
+
+
+def _execute(url: str, statement: str, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(compose.SQL(statement).format(*map(compose.Identifier, names)))
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuses every connection that leaves this machine, and fails the test that tried one."""
+    attempts: list[object] = []
+
+    def guarded(method: str) -> Callable[..., Any]:
+        original = getattr(socket.socket, method)
+
+        def guard(self: socket.socket, *arguments: Any) -> Any:
+            address = arguments[-1]
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+                attempts.append(address)
+                raise PermissionError(f"a test wanted to connect to {address}")
+            return original(self, *arguments)
+
+        return guard
+
+    resolve = socket.getaddrinfo
+
+    def guarded_resolve(host: Any, *arguments: Any, **options: Any) -> Any:
+        if not _is_local_name(host):
+            if not str(host).rstrip(".").endswith(NOWHERE):
+                attempts.append(host)
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *arguments, **options)
+
+    for method in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, method, guarded(method))
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+    yield
+    assert not attempts, f"the test wanted to reach {attempts}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return _is_local_name(host)
+
+
+def _is_local_name(host: str | bytes | None) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host or "localhost"
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost") or name == socket.gethostname()
+    return True
