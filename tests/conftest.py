@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from disks import small_disk
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql as compose
 
 from pixcrawler.config import config
@@ -30,6 +32,10 @@ OURS_EXACTLY = {
 }
 # Names that exist nowhere (RFC 6761): a test may ask for them and hears that.
 NOWHERE = (".invalid", ".test", ".example")
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("project", deadline=None)
+hypothesis_settings.load_profile("project")
 
 for name in list(os.environ):
     if name.startswith(OURS) or name in OURS_EXACTLY:
@@ -69,6 +75,13 @@ def server_url() -> Iterator[str]:
         _execute(url, "CREATE DATABASE template")
         schema.initialise(_renamed(url, "template"))
         yield url
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 2 MB."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.fixture

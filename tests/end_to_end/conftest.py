@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from disks import small_disk
 from loopback import Web, web
 
 from pixcrawler.services import free_port
@@ -113,6 +114,13 @@ def _command(process: psutil.Process) -> str:
 def source() -> Iterator[Web]:
     with web() as running:
         yield running
+
+
+@pytest.fixture
+def small_storage(tmp_path: Path) -> Iterator[Path]:
+    """Storage on a disk of 2 MB; to be asked for before `system`."""
+    with small_disk(tmp_path / "storage") as disk:
+        yield disk
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import signal
 import zipfile
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +139,18 @@ def test_a_bad_row_beside_a_good_one(system: Any, source: Web) -> None:
     assert system.ended(good) == "completed"
     [(message,)] = system.sql("SELECT message FROM public.notifications WHERE type = 'error'")
     assert "keywords: expected 1 to 50, got 0" in message
+
+
+def test_a_full_disk_fails_the_job_and_leaves_nothing_half_written(
+    small_storage: Path, system: Any, source: Web
+) -> None:
+    served = fill(source, 120)
+    job = system.insert(KEYWORDS, 200)
+    assert system.ended(job) == "failed"
+    [(message,)] = system.sql("SELECT message FROM public.notifications")
+    assert "no space left on device" in message
+    assert "\n" not in message
+    rows = system.sql("SELECT original_url, hash FROM public.images")
+    assert rows
+    assert stored_files(system, job) == {sha256 for _, sha256 in rows}
+    assert all(hashlib.sha256(served[url]).hexdigest() == sha256 for url, sha256 in rows)

@@ -1,7 +1,6 @@
 import hashlib
 import io
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,14 +109,3 @@ def case() -> Case:
 def built(case: Case, tmp_path: Path) -> tuple[Path, Built]:
     path = tmp_path / "dataset.zip"
     return path, build(case.dataset, case.images, case.read, path)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("no right to mount a small file system")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
