@@ -265,6 +265,6 @@ def _groups(quotas: Mapping[str, int]) -> list[dict[str, int]]:
     return groups
 
 
-def candidate_limit(asked: int) -> int:
-    """Candidates after which a job ends short: nobody finds what is so rare."""
+def candidate_limit(asked: Any) -> Any:
+    """Candidates after which a job ends short: nobody finds what is so rare. Of a number, or of a column."""
     return 50 * asked + 2_000

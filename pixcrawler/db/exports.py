@@ -97,3 +97,9 @@ async def cancel_all(connection: AsyncConnection, job: int) -> None:
     unbuilt = exports.c.state.in_([ExportState.PENDING, ExportState.BUILDING])
     values = {"state": ExportState.CANCELLED, "ended_at": func.now()}
     await connection.execute(update(exports).where(exports.c.job == job, unbuilt).values(values))
+
+
+async def keys(connection: AsyncConnection, job: int) -> set[str]:
+    """The storage keys of a job's finished dataset files."""
+    statement = select(exports.c.key).where(exports.c.job == job, exports.c.state == ExportState.DONE)
+    return {key for key in await connection.scalars(statement) if key}

@@ -11,8 +11,8 @@ from sqlalchemy import and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db.crawler import jobs, runs
-from pixcrawler.jobs import JobState
+from pixcrawler.db.crawler import candidates, jobs, runs
+from pixcrawler.jobs import JobState, candidate_limit
 
 # Read after the lock was taken, so that later means later: now() is the beginning of the transaction.
 clock = func.clock_timestamp()
@@ -94,6 +94,18 @@ async def to_plan(connection: AsyncConnection) -> list[int]:
         or_(jobs.c.planned_at.is_(None), ended_since, jobs.c.deadline <= func.now()),
     )
     return list((await connection.scalars(statement.order_by(jobs.c.id))).all())
+
+
+async def of_too_many_candidates(connection: AsyncConnection) -> list[int]:
+    """Crawling jobs that have met more candidates than they may; see `jobs.candidate_limit`."""
+    statement = (
+        select(jobs.c.id)
+        .join(candidates, candidates.c.job == jobs.c.id)
+        .where(jobs.c.state == JobState.CRAWLING)
+        .group_by(jobs.c.id)
+        .having(func.count() >= candidate_limit(jobs.c.asked))
+    )
+    return list((await connection.scalars(statement)).all())
 
 
 async def planned(connection: AsyncConnection, job: int) -> None:

@@ -5,7 +5,7 @@ A job is pending, then crawling, then exporting, then completed; or failed; or c
 tick    claim pending rows
         heed what owners have cancelled
         watch attempts: leases, processes that are gone, cancelled ones; settle the runs they leave
-        plan jobs of which a run ended
+        plan jobs of which a run ended, or that have met too many candidates
         deliver runs that are due to nodes with free slots
         end jobs whose runs have all ended
         project the truth into the front end's rows
@@ -26,7 +26,7 @@ from pixcrawler.db import check, crawl_jobs, engine
 from pixcrawler.dispatcher.claiming import claim_pending
 from pixcrawler.dispatcher.delivering import Deliverer
 from pixcrawler.dispatcher.ending import end_jobs, heed_wishes
-from pixcrawler.dispatcher.planning import plan_jobs
+from pixcrawler.dispatcher.planning import plan_jobs, plan_overflowing
 from pixcrawler.dispatcher.scrapyd import Scrapyd
 from pixcrawler.dispatcher.watching import Watcher
 from pixcrawler.errors import DatabaseUnavailable
@@ -34,6 +34,7 @@ from pixcrawler.errors import DatabaseUnavailable
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # the tick needs one; the second spares a wait when one has to be replaced
+OVERFLOW_SECONDS = 10.0  # counts every candidate of every job at work
 LONGEST_PAUSE = 30.0  # seconds between tries while the database is away
 
 
@@ -48,6 +49,7 @@ class Dispatcher:
         self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)
         self._watch = _Every(config.projection_seconds, self._watcher.watch)
         self._project = _Every(config.projection_seconds, self._project_all)
+        self._plan_overflowing = _Every(OVERFLOW_SECONDS, lambda: plan_overflowing(self._engine))
 
     async def require_schema(self) -> None:
         """Raises `SchemaMismatch` for a database we cannot serve."""
@@ -60,6 +62,7 @@ class Dispatcher:
         await heed_wishes(self._engine)
         await self._watch()
         await plan_jobs(self._engine)
+        await self._plan_overflowing()
         await self._deliverer.deliver()
         await end_jobs(self._engine)
         await self._project()

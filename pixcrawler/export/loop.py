@@ -86,7 +86,7 @@ class Exporter:
     async def _build(self, job: Any, mine: Any) -> None:
         try:
             async with self._lease(mine):
-                await self._sweep(job.id)
+                await self._sweep(f"jobs/{job.id}/images/", await self._pictures(job.id))
                 await self._pack(job, mine)
         except (ExportFailed, StorageFailed) as error:
             logger.error("export of job %s: %s", job.id, error)
@@ -157,16 +157,19 @@ class Exporter:
         async with transaction(self._engine) as connection:
             job = await jobs.unswept(connection)
             if job is not None:
-                await self._sweep(job)
+                wanted = await self._pictures(job) | await exports.keys(connection, job)
+                await self._sweep(f"jobs/{job}/", wanted)
                 await jobs.swept(connection, job)
         return job is not None
 
-    async def _sweep(self, job: int) -> None:
-        """Deletes stored pictures that no row refers to: the losers of races, the leftovers of dead processes."""
+    async def _pictures(self, job: int) -> set[str]:
         async with transaction(self._engine) as connection:
-            kept = {row["metadata"]["storage_key"] for row in await images.of_job(connection, job)}
-        for key in await self._storage.list(f"jobs/{job}/images/"):
-            if key not in kept:
+            return {row["metadata"]["storage_key"] for row in await images.of_job(connection, job)}
+
+    async def _sweep(self, prefix: str, wanted: set[str]) -> None:
+        """Deletes what no row refers to: the losers of races, the leftovers of dead processes and failed tries."""
+        for key in await self._storage.list(prefix):
+            if key not in wanted:
                 await self._storage.delete(key)
 
 

@@ -354,6 +354,29 @@ def test_duplicates_within_and_between_runs(world):
     assert all(f["found"] == f["kept"] + sum(f["reasons"].values()) for (f,) in funnels)
 
 
+def test_two_crawls_at_once_keep_a_picture_once(world):
+    job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
+    world.tick()
+
+    async def both(one: PostgresLedger) -> list[Any]:
+        async with ledger(world.settings, "2-1") as other:
+            results = []
+            books = [one, other]
+            for book in books:
+                await book.open()
+            for number, book in enumerate(books):
+                [item] = await book.add_page("cat", pictures(number), 2, Spent.EXHAUSTED)
+                await book.begin([item])
+                assert book.duplicate_of(stored(item, look=1).inspection) is None
+                results.append(await book.keep(item))
+            for book in books:
+                await book.close(Outcome(AttemptState.SHORT, "had no more"))
+        return results
+
+    assert world.crawl("1-1", both) == [None, Reason.DUPLICATE_BYTES]
+    assert world.decisions(job) == {"kept": 1, "duplicate_bytes": 1}
+
+
 def test_two_dispatchers_start_every_run_once(world):
     for _ in range(30):
         world.insert(["cat"])
@@ -404,9 +427,30 @@ def test_the_owner_cannot_start_a_job_twice_or_change_its_books(world):
     assert world.job(job)["task_ids"] == ["1-1"]
 
 
-def test_the_candidate_limit_and_the_deadline_end_a_job_short(world):
+def test_the_deadline_ends_a_job(world):
     job = world.insert(["cat"], 10)
     world.tick(deadline_seconds=0.001)
     world.tick(2)
     assert world.state(job)[0] == "failed"
     assert world.state(job)[3] == "the time for crawling was up"
+
+
+def test_too_many_candidates_end_a_job_while_it_runs(world):
+    job = world.insert(["cat"], 1)
+    world.tick()
+
+    async def endless(book: PostgresLedger) -> tuple[bool, list[Any]]:
+        await book.open()
+        for page in range(3):
+            todo = await book.add_page("cat", pictures(*range(1000 * page, 1000 * (page + 1))), page, None)
+            for item in todo:
+                book.reject(item, Reason.TOO_SMALL)
+        await world._tick(1, world.settings)
+        outcome = await book.beat(), await book.add_page("cat", pictures(9999), 9, None)
+        await book.close(Outcome(AttemptState.CANCELLED, "not wanted any more"))
+        return outcome
+
+    assert world.crawl("1-1", endless) == (False, [])
+    world.tick(2)
+    assert world.state(job)[0] == "failed"
+    assert world.state(job)[3] == "2,050 candidates were met"
