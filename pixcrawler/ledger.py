@@ -64,8 +64,9 @@ class Ledger(Protocol):
     def barren(self, keyword: str) -> bool:
         """Whether the keyword's last 300 decided candidates kept fewer than 1 %."""
 
-    def top_up(self) -> list[str]:
-        """Raises quotas of unspent keywords by what spent ones cannot bring; returns those. Empty: nothing to do."""
+    def top_up(self) -> dict[str, list[ImageItem]]:
+        """Raises quotas by what spent keywords cannot bring. Returns the keywords to go on with, each with the
+        candidates to take up again that there was no room for. Empty: nothing to do."""
 
     @property
     def may_write(self) -> bool:

@@ -1,0 +1,166 @@
+"""What is between a spider, its pipelines and Scrapy: arguments, the items in flight, and how items are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import scrapy
+from scrapy.exceptions import DropItem
+from scrapy.exceptions import UsageError as WrongCommand
+from scrapy.spiderloader import SpiderLoader
+
+from pixcrawler.errors import PixCrawlerError, UsageError
+from pixcrawler.items import ImageItem
+from pixcrawler.jobs import Reason, parse_keywords, parse_max_images
+
+BREAK_OFF = object()  # the signal to end downloads under way
+LOCAL = "local"  # in a request's meta: answered without network
+ATTEMPT = re.compile(r"\d+-\d+")
+KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "_job"})
+
+IN_FLIGHT = 64  # items; each may hold a body, and the pipelines' batch of 64 fills without its timer
+LEAST_IN_FLIGHT = 16  # per keyword: the last missing picture must not be waited for one candidate at a time
+
+
+class Rejected(DropItem):
+    """Raised by a pipeline that will not have an item; the funnel counts its reason."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason.value, log_level="DEBUG")  # the funnel tells it; a line each floods the log
+        self.reason = reason
+        self.detail = detail
+
+
+class Decided(DropItem):
+    """Raised by a pipeline for an item the ledger has refused and booked itself."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value, log_level="DEBUG")
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What was given with `-a`."""
+
+    keywords: tuple[str, ...]
+    max_images: int | None  # None: all there are
+    base_url: str | None
+    list_file: Path | None
+    attempt: str | None  # "<run>-<attempt>": the rest is read from the database
+    extra: Mapping[str, str]  # what the source adds
+
+    @classmethod
+    def parse(cls, given: Mapping[str, str], extra: frozenset[str]) -> Arguments:
+        """Raises `UsageError` naming the argument that is wrong."""
+        _check_names(given, extra)
+        job = given.get("_job", "")
+        attempt = job if ATTEMPT.fullmatch(job) else None
+        if attempt and len(given) > 1:
+            raise UsageError(f"a run of a job ({job}) takes no other arguments")
+        return cls(
+            keywords=tuple(parse_keywords(given["keywords"].split(","))) if "keywords" in given else (),
+            max_images=_max_images(given["max_images"]) if "max_images" in given else None,
+            base_url=_base_url(given["base_url"]) if "base_url" in given else None,
+            list_file=_list_file(given["list"]) if "list" in given else None,
+            attempt=attempt,
+            extra={name: value for name, value in given.items() if name in extra},
+        )
+
+
+def _check_names(given: Iterable[str], extra: frozenset[str]) -> None:
+    known = KNOWN_ARGUMENTS | extra
+    for name in given:
+        if name not in known:
+            raise UsageError(f"unknown argument {name!r}; known are {', '.join(sorted(known - {'_job'}))}")
+
+
+def _max_images(text: str) -> int:
+    try:
+        return parse_max_images(int(text))
+    except ValueError:
+        raise UsageError(f"max_images: expected a whole number, got {text!r}") from None
+
+
+def _base_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"base_url: expected an address such as http://127.0.0.1:8000, got {text!r}")
+    return text
+
+
+def _list_file(text: str) -> Path:
+    if not text or "\0" in text:
+        raise UsageError(f"list: expected the name of a file, got {text!r}")
+    return Path(text).expanduser().absolute()
+
+
+def leave(error: PixCrawlerError) -> NoReturn:
+    """Ends the process with one line, before anything has been started."""
+    print(f"pixcrawler: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+class Sources(SpiderLoader):
+    """Finds spiders as Scrapy does, and names those there are when there is none."""
+
+    def load(self, spider_name: str) -> type[scrapy.Spider]:
+        try:
+            return super().load(spider_name)
+        except KeyError:
+            raise WrongCommand(f"unknown source {spider_name!r}; known are {', '.join(sorted(self.list()))}") from None
+
+
+class Window:
+    """The items in flight, over all keywords and for each: begun, and not yet scraped, dropped or failed."""
+
+    def __init__(self) -> None:
+        self._keywords: dict[str, str] = {}  # item key → keyword
+        self._counts: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+
+    def room(self, keyword: str, missing: int) -> int:
+        """How many items may begin now."""
+        own = max(LEAST_IN_FLIGHT, 2 * missing) - self._counts[keyword]
+        return max(0, min(own, IN_FLIGHT - len(self._keywords)))
+
+    def enough(self, keyword: str, missing: int) -> bool:
+        """Whether what is in flight may well bring all that is missing, so that no page need be asked for."""
+        return self._counts[keyword] >= min(2 * missing, IN_FLIGHT) or len(self._keywords) >= IN_FLIGHT
+
+    def enter(self, items: Iterable[ImageItem]) -> None:
+        for item in items:
+            self._keywords[item.key] = item.keyword
+            self._counts[item.keyword] += 1
+
+    def release(self, item: ImageItem) -> None:
+        """Ends an item's flight; a second time is no harm."""
+        keyword = self._keywords.pop(item.key, None)
+        if keyword is not None:
+            self._counts[keyword] -= 1
+            self.wake()
+
+    def wake(self) -> None:
+        """Lets everybody look again who waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self) -> None:
+        """Waits until an item has ended, or `wake`."""
+        await self._changed.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is in flight."""
+        return bool(self._keywords)

@@ -1,0 +1,255 @@
+"""How a run proceeds: what earlier attempts left, then pages, never more in flight than may be. No source looks in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import scrapy
+from scrapy.crawler import Crawler
+from scrapy.http import Request, Response
+
+from pixcrawler.asking import Asker
+from pixcrawler.config import config
+from pixcrawler.crawling import LOCAL, Arguments, Window, leave
+from pixcrawler.errors import DatabaseUnavailable, LeaseLost, PixCrawlerError, SourceRefused, UsageError
+from pixcrawler.items import ImageItem
+from pixcrawler.jobs import AttemptState, Outcome, Spent
+from pixcrawler.ledger import Ledger, Run
+
+END_LEVELS = {AttemptState.FAILED: logging.ERROR, AttemptState.CANCELLED: logging.INFO}
+
+
+@dataclass(slots=True)
+class Page:
+    """What one request to a source brought."""
+
+    items: list[ImageItem]
+    cursor: Any = None  # JSON: where the next page begins
+    spent: Spent | None = None  # set: there is no next page
+
+
+@dataclass(slots=True)
+class Share:
+    """How far one keyword has come in this process."""
+
+    keyword: str
+    cursor: Any
+    spent: Spent | None
+    waiting: deque[ImageItem] = field(default_factory=deque)  # booked, not yet begun
+
+
+class Flow(scrapy.Spider):
+    """A spider without a source: `base_spiders.ImageSpider` adds the questions."""
+
+    base_url: str = ""
+    delay: float = 0.0
+    first_cursor: ClassVar[Any] = None
+    handle_httpstatus_list: ClassVar[Sequence[int]] = ()
+    extra_arguments: ClassVar[frozenset[str]] = frozenset()
+
+    # Given by extensions.progress before the start.
+    ledger: Ledger
+    lease_lost: Callable[[LeaseLost], None]  # ends the process without a word to the database
+    stored_file: Callable[[str], Awaitable[bytes]]  # reads a storage key
+
+    _asker: Asker[Page]
+
+    def page_request(self, keyword: str, cursor: Any) -> Request:
+        raise NotImplementedError
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        raise NotImplementedError
+
+    def finish_page(self, page: Page, cursor: Any) -> Page:
+        """Adds what the shape of the source knows about a page's end."""
+        return page
+
+    async def prepare(self, run: Run) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def check_arguments(cls, arguments: Arguments) -> None:
+        raise NotImplementedError
+
+    def __init__(self, **arguments: str) -> None:
+        super().__init__()
+        self.arguments = Arguments.parse(arguments, self.extra_arguments)
+        if address := self.arguments.base_url or config().base_url(self.name):
+            self.base_url = address.rstrip("/")
+            self.delay = 0.0
+        self.outcome: Outcome | None = None  # set: the run ends, for this reason
+        self.run: Run | None = None
+        self.window = Window()
+        self.shares: dict[str, Share] = {}  # by keyword
+        self._ready: asyncio.Queue[ImageItem | None] = asyncio.Queue()
+        if not self.arguments.attempt:
+            self.check_arguments(self.arguments)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        try:
+            spider = super().from_crawler(crawler, *args, **kwargs)
+        except UsageError as error:
+            leave(error)
+        spider._asker = Asker[Page](crawler, spider.name, spider.delay, lambda: spider.stopping)
+        return spider
+
+    def end(self, outcome: Outcome) -> None:
+        """Ends the run: nothing new is begun, what is in flight is finished. The first outcome counts."""
+        if self.outcome is None:
+            self.logger.log(END_LEVELS.get(outcome.state, logging.WARNING), "Ending: %s", outcome.reason)
+            self.outcome = outcome
+            self.window.wake()
+
+    def fail(self, reason: str) -> None:
+        """Ends the run as failed."""
+        self.end(Outcome(AttemptState.FAILED, reason))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new may begin: the run has an outcome, or somebody stopped the process."""
+        return self.outcome is not None or not self.crawler.engine.running
+
+    async def start(self) -> AsyncIterator[Request]:
+        """Yields one request that needs no network: items must come from a callback, or closing is late or hangs."""
+        try:
+            self.run = await self.ledger.open()
+            if self.run is None:
+                self.logger.info("Nothing to crawl: the attempt is not ours, or its job has ended")
+            else:
+                await self.prepare(self.run)
+        except PixCrawlerError as error:
+            self.give_up(error)
+        if self.run is not None and self.outcome is None:
+            yield local_request(callback=self.crawl)
+
+    async def crawl(self, response: Response) -> AsyncIterator[ImageItem]:
+        """Yields every item of the run as soon as it may be in flight."""
+        work = asyncio.create_task(self._work())
+        while (item := await self._ready.get()) is not None:
+            yield item
+        await work
+
+    async def _work(self) -> None:
+        await self._or_end(self._resume())
+        await self._or_end(self._all_keywords())
+        self._ready.put_nowait(None)
+
+    async def _or_end(self, work: Awaitable[None]) -> None:
+        """Awaits a part of the work; what it raises ends the run."""
+        try:
+            await work
+        except Exception as error:
+            if not isinstance(error, PixCrawlerError):
+                self.logger.exception("An error of our own")
+            self.give_up(error)
+
+    def give_up(self, error: BaseException) -> None:
+        """Ends the run because of an error that is no fault of a picture."""
+        message = str(error).partition("\n")[0]
+        if isinstance(error, LeaseLost):
+            self.lease_lost(error)
+        elif isinstance(error, DatabaseUnavailable):
+            self.end(Outcome(AttemptState.LOST, message))
+        elif isinstance(error, PixCrawlerError):
+            self.fail(message)
+        else:
+            self.fail(f"{type(error).__name__}: {message}")
+
+    async def _resume(self) -> None:
+        """Takes up every keyword where the attempt before has left it, and what it has left open."""
+        assert self.run is not None
+        for keyword, part in self.run.slices.items():
+            cursor = self.first_cursor if part.cursor is None else part.cursor
+            self.shares[keyword] = Share(keyword, cursor, part.spent)
+        suspects, others = await self.ledger.open_candidates()
+        for item in others:
+            self.shares[item.keyword].waiting.append(item)
+        for item in suspects:
+            await self._begin([item])
+            await self._settle()  # one at a time: a death blames this one
+
+    async def _all_keywords(self) -> None:
+        keywords = list(self.shares)
+        while keywords and not self.stopping:
+            await asyncio.gather(*(self._or_end(self._one_keyword(self.shares[keyword])) for keyword in keywords))
+            await self._settle()
+            keywords = [] if self.stopping else self._take_up_again(self.ledger.top_up())
+
+    def _take_up_again(self, spare: dict[str, list[ImageItem]]) -> list[str]:
+        for keyword, items in spare.items():
+            self.shares[keyword].waiting.extendleft(reversed(items))
+        return list(spare)
+
+    async def _one_keyword(self, share: Share) -> None:
+        """Goes on until the keyword has what it wants or its source has no more."""
+        while not self.stopping and (missing := self.ledger.missing(share.keyword)):
+            if self.ledger.barren(share.keyword):
+                share.spent = Spent.BARREN
+                await self.ledger.mark_spent(share.keyword, Spent.BARREN)
+                return
+            if share.waiting:
+                await self._begin_some(share.waiting, self.window.room(share.keyword, missing))
+            elif share.spent:
+                return
+            elif self.window.enough(share.keyword, missing):
+                await self.window.change()
+            else:
+                await self._turn_page(share)
+
+    async def _begin_some(self, waiting: deque[ImageItem], room: int) -> None:
+        """Begins what there is room for, or waits until something has changed."""
+        if room:
+            await self._begin([waiting.popleft() for _ in range(min(room, len(waiting)))])
+        else:
+            await self.window.change()
+
+    async def _begin(self, items: list[ImageItem]) -> None:
+        if self.stopping:
+            return
+        self.window.enter(items)
+        await self.ledger.begin(items)
+        for item in items:
+            self._ready.put_nowait(item)
+
+    async def _settle(self) -> None:
+        """Waits until nothing is in flight, or the run ends."""
+        while self.window.busy and not self.stopping:
+            await self.window.change()
+
+    async def _turn_page(self, share: Share) -> None:
+        answer = await self._asker.ask(
+            lambda: self.page_request(share.keyword, share.cursor),
+            lambda response: self._read(response, share),
+            self.handle_httpstatus_list,
+        )
+        if isinstance(answer, Outcome):
+            self.end(answer)
+        elif answer is not None:
+            await self._book(answer, share)
+
+    async def _book(self, page: Page, share: Share) -> None:
+        if page.cursor == share.cursor and not page.spent:
+            page.spent = Spent.EXHAUSTED  # a source that does not move on would never end
+        share.waiting.extend(await self.ledger.add_page(share.keyword, page.items, page.cursor, page.spent))
+        share.cursor, share.spent = page.cursor, page.spent
+
+    def _read(self, response: Response, share: Share) -> Page:
+        try:
+            return self.finish_page(self.read_page(response, share.keyword, share.cursor), share.cursor)
+        except PixCrawlerError:
+            raise
+        except Exception as error:
+            details = self.settings.get("LOG_LEVEL") == "DEBUG"
+            self.logger.error("Cannot read %s: %s: %s", response.url, type(error).__name__, error, exc_info=details)
+            raise SourceRefused("answers a page that cannot be read") from error
+
+
+def local_request(callback: Any = None) -> Request:
+    """A request that middlewares.local_page answers without network."""
+    return Request("https://local.invalid/", callback=callback, dont_filter=True, meta={LOCAL: True})

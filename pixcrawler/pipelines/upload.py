@@ -1,0 +1,42 @@
+"""Puts the bytes, as they were served, under a name made from their SHA-256."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pixcrawler.config import config
+from pixcrawler.crawling import Rejected
+from pixcrawler.errors import StorageFailed
+from pixcrawler.items import ImageItem
+from pixcrawler.jobs import Reason
+from pixcrawler.local_ledger import LocalLedger
+from pixcrawler.pipelines.component import Component
+from pixcrawler.storage import Storage, open_storage
+from pixcrawler.storage.local import LocalStorage
+
+
+class UploadPipeline(Component):
+    """It should only: return the item, stored and without its body; raise `Rejected`; or end the run."""
+
+    async def process_item(self, item: ImageItem) -> ImageItem:
+        assert item.inspection is not None
+        assert item.body is not None
+        item.storage_key = self._key(item.inspection.sha256, item.inspection.extension)
+        if not self.ledger.may_write:
+            raise Rejected(Reason.CANCELLED)
+        try:
+            item.storage_url = await self.storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
+        except StorageFailed as error:
+            self.spider.give_up(error)
+            raise Rejected(Reason.CANCELLED) from error
+        item.body = None
+        return item
+
+    def _key(self, sha256: str, extension: str) -> str:
+        return f"{self.ledger.run.storage_prefix}/images/{sha256[:2]}/{sha256}.{extension}".lstrip("/")
+
+    @cached_property
+    def storage(self) -> Storage:
+        if isinstance(self.ledger, LocalLedger):
+            return LocalStorage(self.ledger.folder)
+        return open_storage(config())

@@ -1,0 +1,71 @@
+"""Scrapy settings. What is not here has Scrapy's default; every number here has its reason beside it."""
+
+from pixcrawler.config import config
+from pixcrawler.crawling import IN_FLIGHT, leave
+from pixcrawler.errors import UsageError
+
+try:
+    _config = config()
+except UsageError as _error:
+    leave(_error)
+
+BOT_NAME = "pixcrawler"
+SPIDER_MODULES = ["pixcrawler.spiders"]
+SPIDER_LOADER_CLASS = "pixcrawler.crawling.Sources"
+USER_AGENT = _config.user_agent
+LOG_LEVEL = _config.log_level
+LOG_VERSIONS: list[str] = []  # ten lines before the first word about the crawl
+
+# Nothing listens, and nothing but the web is fetched.
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
+DOWNLOAD_HANDLERS = {
+    "http": "pixcrawler.middlewares.fence.FencedDownloadHandler",
+    "https": "pixcrawler.middlewares.fence.FencedDownloadHandler",
+    "data": None,
+    "file": None,
+    "ftp": None,
+    "s3": None,
+}
+TWISTED_DNS_RESOLVER = "pixcrawler.middlewares.firewall.GuardedResolver"
+DOWNLOAD_VERIFY_CERTIFICATES = True  # a licence is worth what its source is
+
+DOWNLOADER_MIDDLEWARES = {
+    "pixcrawler.middlewares.local_page.LocalPageMiddleware": 10,  # first: answers what needs no network
+    # Last, so that it sees what the others made of a request: every retry and every redirect.
+    "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
+    # An image and an API's page need none of these.
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # a proxy would do its own DNS
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+}
+SPIDER_MIDDLEWARES = {
+    # The only callback is that of a local page; sources are asked and judged in base_spiders.
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+}
+ITEM_PIPELINES = {
+    "pixcrawler.pipelines.download.DownloadPipeline": 100,
+    "pixcrawler.pipelines.validate.ValidatePipeline": 200,
+    "pixcrawler.pipelines.deduplicate.DeduplicatePipeline": 300,
+    "pixcrawler.pipelines.upload.UploadPipeline": 400,
+    "pixcrawler.pipelines.record.RecordPipeline": 500,
+}
+REQUEST_FINGERPRINTER_CLASS = "pixcrawler.pipelines.download.OnePerItem"
+EXTENSIONS = {"pixcrawler.extensions.progress.Progress": 100}
+MEDIA_ALLOW_REDIRECTS = True  # picture hosts move to CDNs
+
+# A run has one callback, which yields every item: its workers must not be fewer than the items in flight.
+CONCURRENT_ITEMS = IN_FLIGHT
+DOWNLOAD_TIMEOUT = 20  # seconds; a picture of 25 MiB comes at 10 Mbit/s, a host that hangs holds its place no longer
+DOWNLOAD_MAXSIZE = 25 * 2**20  # bytes; a JPEG of 50 megapixels, the most we decode, is smaller
+DOWNLOAD_WARNSIZE = 0  # whatever is allowed is fine
+REDIRECT_MAX_TIMES = 4  # http to https, to www, to a CDN, and one more
+RETRY_TIMES = 1  # a hiccup passes; more only delays what other candidates can replace
+RETRY_HTTP_CODES = [408, 500, 502, 503, 504, 522, 524]  # not 429: who says "too many" is not asked again at once
+RETRY_GIVE_UP_LOG_LEVEL = "DEBUG"  # a dead picture is ordinary, and counted

@@ -1,0 +1,172 @@
+"""Each pipeline for itself: it returns the item, raises `Rejected`, or ends the run. Real crawls are in end_to_end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+)
+from scrapy.http import Request
+
+from pixcrawler.base_spiders import PagedSearch
+from pixcrawler.config import Config
+from pixcrawler.crawling import Decided, Rejected
+from pixcrawler.errors import LeaseLost
+from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.jobs import AttemptState, Reason
+from pixcrawler.local_ledger import LocalLedger
+from pixcrawler.middlewares.fence import Fenced
+from pixcrawler.middlewares.firewall import Refused
+from pixcrawler.pipelines.deduplicate import DeduplicatePipeline
+from pixcrawler.pipelines.download import ITEM_KEY, Forgetful, OnePerItem, reason_of
+from pixcrawler.pipelines.record import RecordPipeline
+from pixcrawler.pipelines.upload import UploadPipeline
+from pixcrawler.pipelines.validate import ValidatePipeline
+
+
+class Search(PagedSearch):
+    name = "search"
+    page_size = 20
+    cap = 240
+
+
+def inspected(width: int = 640, height: int = 480, sha256: str = "ab" * 32) -> ImageItem:
+    look = Inspection(sha256, 3, "jpeg", width, height, 1, phash=0x0F0F33AA00FF1234, flat=False)
+    return ImageItem("https://example.org/a.jpg", "search", "otter", body=b"jpg", received=True, inspection=look)
+
+
+@pytest.fixture
+def crawler(tmp_path: Path) -> Any:
+    """A crawler with a spider and a local ledger whose only candidate is `inspected()`."""
+    spider = Search(keywords="otter")
+    spider.ledger = LocalLedger(Config(data_dir=tmp_path), "search", ("otter",), 5)
+    asyncio.run(spider.ledger.add_page("otter", [inspected()], 2, None))
+    yield SimpleNamespace(spider=spider)
+    spider.ledger._manifest.close()
+
+
+def rejected(pipeline: Any, item: ImageItem) -> Reason:
+    async def process() -> None:
+        result = pipeline.process_item(item)
+        await result if asyncio.iscoroutine(result) else None
+
+    with pytest.raises(Rejected) as raised:
+        asyncio.run(process())
+    assert raised.value.log_level == "DEBUG"
+    return raised.value.reason
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"), [((199, 300), Reason.TOO_SMALL), ((601, 200), Reason.ASPECT), ((600, 200), None)]
+)
+def test_validate_refuses_what_no_dataset_wants(size: tuple[int, int], reason: Reason | None) -> None:
+    item = inspected(*size)
+    if reason:
+        assert rejected(ValidatePipeline(), item) is reason
+    else:
+        assert ValidatePipeline().process_item(item) is item
+
+
+def test_deduplicate_only_looks(crawler: Any) -> None:
+    pipeline = DeduplicatePipeline(crawler)
+    item = inspected()
+    assert pipeline.process_item(item) is item
+    assert pipeline.process_item(item) is item  # it wrote nothing
+    item.storage_key = "images/ab/x.jpg"
+    asyncio.run(crawler.spider.ledger.keep(item))
+    assert rejected(pipeline, inspected()) is Reason.DUPLICATE_BYTES
+    assert rejected(pipeline, inspected(sha256="cd" * 32)) is Reason.NEAR_DUPLICATE
+
+
+def test_upload_stores_under_the_hash_and_lets_the_bytes_go(crawler: Any) -> None:
+    item = asyncio.run(UploadPipeline(crawler).process_item(inspected()))
+    assert item.storage_key == f"images/ab/{'ab' * 32}.jpg"
+    assert item.storage_url == (crawler.spider.ledger.folder / item.storage_key).as_uri()
+    assert (crawler.spider.ledger.folder / item.storage_key).read_bytes() == b"jpg"
+    assert item.body is None
+
+
+def test_upload_names_the_job(crawler: Any) -> None:
+    crawler.spider.ledger.run.storage_prefix = "jobs/7"
+    item = asyncio.run(UploadPipeline(crawler).process_item(inspected()))
+    assert item.storage_key == f"jobs/7/images/ab/{'ab' * 32}.jpg"
+
+
+def test_upload_puts_nothing_without_the_lease(crawler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalLedger, "may_write", False)
+    assert rejected(UploadPipeline(crawler), inspected()) is Reason.CANCELLED
+    assert not list(crawler.spider.ledger.folder.glob("images/**"))
+
+
+def test_upload_ends_the_run_when_nothing_can_be_stored(crawler: Any) -> None:
+    (crawler.spider.ledger.folder / "images").write_text("a file in the place of a folder")
+    assert rejected(UploadPipeline(crawler), inspected()) is Reason.CANCELLED
+    outcome = crawler.spider.outcome
+    assert outcome.state is AttemptState.FAILED
+    assert f"images/ab/{'ab' * 32}.jpg" in outcome.reason
+
+
+def test_record_leaves_the_decision_to_the_ledger(crawler: Any) -> None:
+    item = inspected()
+    item.storage_key = "images/ab/x.jpg"
+    pipeline = RecordPipeline(crawler)
+    assert asyncio.run(pipeline.process_item(item)) is item
+    with pytest.raises(Decided):
+        asyncio.run(pipeline.process_item(item))
+
+
+def test_record_stops_at_a_lost_lease(crawler: Any) -> None:
+    async def keep(item: ImageItem) -> None:
+        raise LeaseLost("not ours")
+
+    told: list[LeaseLost] = []
+    crawler.spider.ledger.keep = keep
+    crawler.spider.lease_lost = told.append
+    assert rejected(RecordPipeline(crawler), inspected()) is Reason.CANCELLED
+    assert [str(error) for error in told] == ["not ours"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DownloadTimeoutError(), Reason.TIMEOUT),
+        (DownloadCancelledError("larger than download max size"), Reason.TOO_LARGE),
+        (IgnoreRequest("… exceeded DOWNLOAD_MAXSIZE (26214400 B) during decompression."), Reason.TOO_LARGE),
+        (IgnoreRequest("max redirections reached"), Reason.HTTP_ERROR),
+        (Refused("a private address"), Reason.FIREWALL),
+        (Fenced("the crawl is over"), Reason.CANCELLED),
+        (ValueError("Missing scheme"), Reason.BAD_URL),
+        (UnsupportedURLSchemeError("gopher"), Reason.BAD_URL),
+        (CannotResolveHostError(), Reason.UNREACHABLE),
+        (DownloadConnectionRefusedError(), Reason.UNREACHABLE),
+        (DownloadFailedError(), Reason.UNREACHABLE),
+        (ResponseDataLossError(), Reason.UNREACHABLE),
+        (OSError(), Reason.UNREACHABLE),
+    ],
+)
+def test_every_failed_download_has_a_reason(error: Exception, reason: Reason) -> None:
+    assert reason_of(error) is reason
+
+
+def test_no_result_is_remembered() -> None:
+    results = Forgetful()
+    results[b"a"] = {"body": b"large"}
+    assert not results
+
+
+def test_two_items_of_one_address_have_two_requests() -> None:
+    one, two = (Request("https://example.org/?a=1", meta={ITEM_KEY: key}) for key in ("11", "22"))
+    prints = OnePerItem.__new__(OnePerItem)
+    assert prints.fingerprint(one) != prints.fingerprint(two)

@@ -1,0 +1,228 @@
+"""What a spider is told, how many items may be in flight, and how a source is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
+from scrapy.http import Request, Response
+
+from pixcrawler import asking
+from pixcrawler.asking import Asker, checked, retry_after
+from pixcrawler.base_spiders import Page, PagedSearch, UrlList
+from pixcrawler.crawling import IN_FLIGHT, Arguments, Window
+from pixcrawler.errors import SourceRefused, SourceSaysLater, UsageError
+from pixcrawler.items import ImageItem
+from pixcrawler.jobs import AttemptState, Outcome, Spent
+
+
+class Search(PagedSearch):
+    name = "search"
+    base_url = "https://search.example"
+    delay = 3.0
+    page_size = 20
+    cap = 60
+
+
+class Lists(UrlList):
+    name = "lists"
+    extra_arguments = frozenset({"url_column"})
+
+
+def item(number: int, keyword: str = "otter") -> ImageItem:
+    return ImageItem(f"https://example.org/{number}.jpg", "search", keyword)
+
+
+def test_reads_its_arguments(tmp_path: Path) -> None:
+    spider = Search(keywords=" red  panda ,otter", max_images="7")
+    assert (spider.keywords, spider.arguments.max_images) == (("red panda", "otter"), 7)
+    (tmp_path / "animals.csv.gz").touch()
+    list_spider = Lists(list=str(tmp_path / "animals.csv.gz"), url_column="address")
+    assert (list_spider.keywords, list_spider.arguments.max_images) == (("animals",), None)
+    assert list_spider.arguments.extra == {"url_column": "address"}
+
+
+def test_a_run_of_a_job_needs_no_arguments() -> None:
+    assert Search(_job="12-3").arguments.attempt == "12-3"
+    assert Search(_job="a uuid", keywords="otter").arguments.attempt is None
+    with pytest.raises(UsageError, match="needs keywords"):
+        Search(_job="12-3-4")
+
+
+@pytest.mark.parametrize("name", ["delay", "name", "url_column", "ledger", "run", "start_urls", "_job2", ""])
+def test_no_argument_reaches_what_it_should_not(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown argument"):
+        Search(keywords="otter", **{name: "x"})
+
+
+@given(st.dictionaries(st.sampled_from(["keywords", "max_images", "base_url", "list", "_job"]), st.text()))
+def test_any_text_is_understood_or_refused_in_a_line(given_: dict[str, str]) -> None:
+    complaint = ""
+    try:
+        Arguments.parse(given_, frozenset())
+    except UsageError as error:
+        complaint = str(error)
+    assert complaint.isprintable()
+
+
+def test_an_operators_address_is_asked_without_delay(settings_env: Callable[..., None]) -> None:
+    assert (Search(keywords="otter").base_url, Search.delay) == ("https://search.example", 3.0)
+    settings_env(PIXCRAWLER_BASE_URL_SEARCH="http://127.0.0.1:1/")
+    spider = Search(keywords="otter")
+    assert (spider.base_url, spider.delay) == ("http://127.0.0.1:1", 0)
+    spider = Search(keywords="otter", base_url="http://127.0.0.1:2")
+    assert (spider.base_url, spider.delay) == ("http://127.0.0.1:2", 0)
+
+
+def test_a_search_is_capped_at_its_cap() -> None:
+    spider = Search(keywords="otter")
+    assert spider.finish_page(Page([], 3), 2).spent is None
+    assert spider.finish_page(Page([], 4), 3).spent is Spent.CAPPED
+    assert spider.finish_page(Page([], 4, Spent.EXHAUSTED), 3).spent is Spent.EXHAUSTED
+
+
+Moves = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.booleans()), max_size=60)
+
+
+@given(Moves)
+def test_never_more_in_flight_than_may_be(moves: list[tuple[str, int, bool]]) -> None:
+    window = Window()
+    flying: list[ImageItem] = []
+    number = 0
+    for keyword, missing, lands in moves:
+        if lands and flying:
+            landed = flying.pop(0)
+            window.release(landed)
+            window.release(landed)  # a second time is no harm
+            continue
+        own = sum(one.keyword == keyword for one in flying)
+        room = window.room(keyword, missing)
+        entering = [item(number + n, keyword) for n in range(room)]
+        number += room
+        window.enter(entering)
+        flying += entering
+        assert len(flying) <= IN_FLIGHT
+        assert own + room <= max(16, 2 * missing, own)
+    assert window.busy == bool(flying)
+
+
+def test_asks_for_no_page_while_enough_is_in_flight() -> None:
+    window = Window()
+    window.enter([item(n) for n in range(10)])
+    assert window.enough("otter", 5)
+    assert not window.enough("otter", 6)
+    assert not window.enough("owl", 1)
+    window.enter([item(n) for n in range(10, IN_FLIGHT)])
+    assert window.enough("owl", 1000)
+
+
+def response(status: int, **headers: str) -> Response:
+    return Response("https://search.example/", status, headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+
+def test_a_status_means_what_it_should() -> None:
+    assert checked(response(200), ()).status == 200
+    assert checked(response(401), (401,)).status == 401
+    for status, error in ((404, SourceRefused), (301, SourceRefused), (502, asking.SourceUnreachable)):
+        with pytest.raises(error):
+            checked(response(status), ())
+    for later in (response(429), response(503, Retry_After="7")):
+        with pytest.raises(SourceSaysLater):
+            checked(later, ())
+    with pytest.raises(asking.SourceUnreachable):
+        checked(response(503), ())
+
+
+def test_retry_after_is_a_number_or_a_date() -> None:
+    assert retry_after(response(429, Retry_After="7")) == 7
+    assert retry_after(response(429, Retry_After="0")) == 1
+    assert retry_after(response(429, Retry_After="9" * 400)) == 86400
+    assert retry_after(response(429)) == asking.NO_RETRY_AFTER
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    assert 590 < retry_after(response(429, Retry_After=soon)) <= 600
+    assert retry_after(response(429, Retry_After="Fri, 01 Jan 1999 00:00:00 GMT")) == 1
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255, exclude_characters="\r\n")))
+def test_any_retry_after_is_a_pause(text: str) -> None:
+    assert 1 <= retry_after(response(429, Retry_After=text)) <= 86400
+
+
+class Source:
+    """An engine that answers in order: statuses, or exceptions to raise."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = iter(answers)
+        self.times: list[float] = []
+        self.engine = self
+        self.stopped = False
+
+    async def download_async(self, request: Request) -> Response:
+        assert request.meta["dont_retry"]
+        self.times.append(asyncio.get_running_loop().time())
+        answer = next(self.answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return response(*answer) if isinstance(answer, tuple) else answer
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome | int | None]:
+    monkeypatch.setattr(asking, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(asking, "GLANCE", 0.01)
+
+    def run(source: Any, delay: float = 0.0, times: int = 1) -> Outcome | int | None:
+        async def several() -> Outcome | int | None:
+            asker = Asker[int](source, "search", delay, lambda: source.stopped)
+            made = [
+                asker.ask(lambda: Request("https://search.example"), lambda answer: answer.status, ())
+                for _ in range(times)
+            ]
+            return (await asyncio.gather(*made))[0]
+
+        return asyncio.run(several())
+
+    return run
+
+
+def test_asks_again_what_did_not_answer(ask: Callable[..., Any]) -> None:
+    assert ask(Source((502,), CannotResolveHostError(), (200,))) == 200
+    lost = ask(Source((502,), (502,), (502,)))
+    assert (lost.state, lost.reason) == (AttemptState.LOST, "search: answers 502")
+
+
+def test_waits_in_place_but_not_for_long(ask: Callable[..., Any]) -> None:
+    patient = Source(response(429, Retry_After="1"), (200,))
+    assert ask(patient) == 200
+    assert patient.times[1] - patient.times[0] >= 1
+    deferred = ask(Source(response(429, Retry_After="61")))
+    assert (deferred.state, deferred.later_seconds) == (AttemptState.DEFERRED, 61)
+
+
+def test_does_not_ask_again_what_was_refused(ask: Callable[..., Any]) -> None:
+    refused = ask(Source((403,)))
+    assert (refused.state, refused.reason) == (AttemptState.FAILED, "search: answers 403")
+    assert ask(Source(IgnoreRequest("a private address"))).reason == "search: cannot be asked: a private address"
+
+
+def test_keeps_its_distance_over_all_keywords(ask: Callable[..., Any]) -> None:
+    source = Source((200,), (200,), (200,))
+    ask(source, delay=0.2, times=3)
+    assert all(later - sooner >= 0.18 for sooner, later in zip(source.times, source.times[1:], strict=False))
+
+
+def test_says_nothing_about_a_source_once_the_run_has_ended(ask: Callable[..., Any]) -> None:
+    class Broken(Source):
+        async def download_async(self, request: Request) -> Response:
+            self.stopped = True
+            return await super().download_async(request)
+
+    assert ask(Broken(IgnoreRequest("the crawl is over"))) is None
