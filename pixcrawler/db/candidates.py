@@ -68,6 +68,12 @@ async def begin(connection: AsyncConnection, run: int, keys: Sequence[str]) -> N
     await connection.execute(update(candidates).where(chosen).values(begun=candidates.c.begun + 1))
 
 
+async def acquit(connection: AsyncConnection, run: int) -> None:
+    """Takes back one flight of what is open: the process ended in order, so none of them has killed it."""
+    suspects = (candidates.c.run == run) & candidates.c.decision.is_(None) & (candidates.c.begun > 0)
+    await connection.execute(update(candidates).where(suspects).values(begun=candidates.c.begun - 1))
+
+
 async def open_ones(connection: AsyncConnection, run: int) -> list[Any]:
     """The undecided candidates of a run in the order they were met (url_key, item, begun)."""
     statement = select(*candidates.c["url_key", "item", "begun"]).where(

@@ -197,9 +197,9 @@ class PostgresLedger:
         tail = self._tails[keyword]
         return len(tail) == TAIL and sum(decision == KEPT for decision in tail) < TAIL / 100
 
-    def top_up(self) -> list[str]:
+    def top_up(self) -> dict[str, list[ImageItem]]:
         """Nothing: the dispatcher plans."""
-        return []
+        return {}
 
     def _flush_soon(self) -> None:
         if len(self._waiting) + len(self._rejected) >= min(BATCH, len(self._in_flight)):
@@ -292,6 +292,8 @@ class PostgresLedger:
             await runs.wait(connection, self._claim.run, RunState.DEFERRED, outcome.later_seconds or 0)
         elif state in RUN_ENDS:
             await finish_run(connection, self._claim.run, RUN_ENDS[state], outcome.reason)
+        if state in (AttemptState.DEFERRED, AttemptState.LOST):
+            await candidates.acquit(connection, self._claim.run)
 
     # Transactions
 
@@ -317,9 +319,11 @@ class PostgresLedger:
                 async with engine.transaction(self._engine) as connection:
                     return await book(connection)
             except (DatabaseUnavailable, DBAPIError) as error:
-                if not _passing(error) or time.monotonic() > deadline:
+                if not _passing(error):
                     raise
-                logger.warning("the books are not to be had, trying again: %s", str(error).partition("\n")[0])
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailable(_first_line(error)) from error
+                logger.warning("the books are not to be had, trying again: %s", _first_line(error))
             except LeaseLost:
                 self._lost = True
                 raise
@@ -337,3 +341,7 @@ def _passing(error: Exception) -> bool:
     if isinstance(error, DatabaseUnavailable):
         return True
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in PASSING
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -17,6 +17,7 @@ from pixcrawler.jobs import (
     PlannedRun,
     RunState,
     Slice,
+    Spent,
     candidate_limit,
     plan,
 )
@@ -77,15 +78,17 @@ async def _pairs(connection: AsyncConnection, job: Any, history: Sequence[Any]) 
                     kept=sum(kept.get((run.id, keyword), 0) for run in own),
                     outstanding=sum(run.slices[keyword]["quota"] - kept.get((run.id, keyword), 0) for run in busy),
                     busy=bool(busy),
-                    spent=bool(own) and _spent(job, own[-1], keyword) and (source, keyword) not in left_over,
+                    spent=bool(own) and _spent(job, own[-1], keyword, left_over=(source, keyword) in left_over),
                 )
             )
     return pairs
 
 
-def _spent(job: Any, last: Any, keyword: str) -> bool:
-    failed = last.state == RunState.FAILED and last.generation == job.generation
-    return failed or last.slices[keyword]["spent"] is not None
+def _spent(job: Any, last: Any, keyword: str, *, left_over: bool) -> bool:
+    if last.state == RunState.FAILED and last.generation == job.generation:
+        return True
+    spent = last.slices[keyword]["spent"]
+    return spent == Spent.BARREN or (spent is not None and not left_over)
 
 
 async def _limit_reached(connection: AsyncConnection, job: Any) -> str:

@@ -271,6 +271,24 @@ def test_a_url_in_flight_at_two_deaths_is_crashed(world):
     assert world.decisions(job) == {"crashed": 1}
 
 
+def test_a_stop_in_order_makes_nobody_a_suspect(world):
+    world.insert(["cat"], 10)
+    world.tick()
+
+    async def stops(book: PostgresLedger) -> None:
+        await book.open()
+        suspects, others = await book.open_candidates()
+        assert suspects == []
+        todo = others or await book.add_page("cat", pictures(1, 2), 2, None)
+        await book.begin(todo)
+        await book.close(Outcome(AttemptState.LOST, "interrupted"))
+
+    for attempt in ("1-1", "1-2", "1-3"):
+        world.crawl(attempt, stops)
+        world.tick(2)
+    assert world.sql("SELECT begun, decision FROM crawler.candidates") == [(0, "abandoned")] * 2
+
+
 def test_three_useless_attempts_fail_the_run(world):
     job = world.insert(["cat"])
     world.tick()
