@@ -108,16 +108,15 @@ def free_port() -> int:
 def measured(who: str, command: list[str], out: Path, environment: dict[str, str]) -> Result:
     """Runs a crawl to its end and counts what it stored in `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    with (out.parent / f"{who}.log").open("wb") as log:
-        began = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log)
-        _, status, usage = os.wait4(process.pid, 0)  # with its workers, which it has waited for
-        seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
+    log_file = out.parent / f"{who}.log"
+    reaper = [sys.executable, str(ROOT / "benchmarks" / "reaper.py"), *command]
+    with log_file.open("wb") as log:
+        ended = subprocess.run(reaper, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=log)
+    used = json.loads(ended.stdout)
     images = sum(1 for _ in out.rglob("*.jpg"))
-    if process.returncode or not images:
-        sys.exit(f"{who} failed:\n{(out.parent / f'{who}.log').read_text()[-2000:]}")
-    return Result(who, images, seconds, usage.ru_utime + usage.ru_stime)
+    if used["status"] or not images:
+        sys.exit(f"{who} failed:\n{log_file.read_text()[-2000:]}")
+    return Result(who, images, used["seconds"], used["cpu_seconds"])
 
 
 def compare(folder: Path, images: int, rounds: int, hosts: int) -> list[Result]:

@@ -52,6 +52,9 @@ class NotAnImage(PixCrawlerError):
         self.reason = reason
         self.message = message
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class SourceRefused(PixCrawlerError):
     """Raised by a spider's page reading; fails the run with its message."""
@@ -64,6 +67,9 @@ class SourceSaysLater(PixCrawlerError):
         super().__init__(message, seconds)
         self.message = message
         self.seconds = seconds
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class LeaseLost(PixCrawlerError):

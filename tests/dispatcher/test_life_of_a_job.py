@@ -83,12 +83,13 @@ def test_what_one_source_lacks_is_asked_of_the_other(world):
     world.tick()
     assert sorted(world.node.scheduled) == ["1-1", "2-1"]
     world.crawl("1-1", crawling(4, Spent.EXHAUSTED))
-    world.crawl("2-1", crawling(30, first=100))
+    world.crawl("2-1", crawling(30, Spent.EXHAUSTED, first=100))
     world.tick(2)
     assert world.node.scheduled[-1] == "3-1"
 
     async def the_rest(book: PostgresLedger) -> int:
-        await book.open()
+        run = await book.open()
+        assert (run.slices["cat"].quota, run.slices["cat"].cursor) == (6, 2)
         suspects, waiting = await book.open_candidates()
         await book.begin(waiting)
         await asyncio.gather(*(book.keep(stored(item)) for item in suspects + waiting))
@@ -420,10 +421,10 @@ def test_only_free_slots_are_used(world):
 
 def test_a_node_that_is_down_costs_no_attempt(world):
     world.insert(["cat"])
-    world.tick(scrapyd_nodes=("http://127.0.0.1:9#1",))
+    world.tick(12, scrapyd_nodes=("http://127.0.0.1:9#1",))
     assert world.node.scheduled == []
     world.tick(2)
-    assert world.node.scheduled == ["1-2"]
+    assert world.node.scheduled == ["1-13"]
 
 
 def test_a_node_that_refuses_fails_the_run_after_three(world):
