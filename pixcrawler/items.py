@@ -77,6 +77,7 @@ class ImageItem:
     license_url: str | None = None
     attribution: str | None = None
     source_id: str | None = None
+    label: str | None = None  # the list's own word for the picture
     width: int | None = None  # as claimed
     height: int | None = None
     mime: str | None = None

@@ -55,8 +55,8 @@ class Line:
     def facts(self) -> dict[str, Any]:
         """What the line says of its picture, in the words of `ImageItem`."""
         facts = asdict(self)
-        del facts["url"], facts["keyword"]
-        facts["title"] = facts.pop("caption")
+        del facts["url"]
+        facts["title"], facts["label"] = facts.pop("caption"), facts.pop("keyword")
         return facts
 
 

@@ -49,7 +49,8 @@ def main() -> NoReturn:
 
 
 def _leave(message: str, status: int) -> NoReturn:
-    print(f"pixcrawler: {_one_line(message)}", file=sys.stderr)
+    if message:  # without arguments, the help has said it all
+        print(f"pixcrawler: {_one_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -93,6 +93,11 @@ def progress_line(seen: Overview) -> str:
     return f"{heading(seen.job)}; {seen.funnel.found} found, {at_work} of {len(seen.runs)} runs at work"
 
 
+def in_json(value: datetime) -> str:
+    """How JSON, which knows no times, gets one: ISO 8601."""
+    return value.isoformat()
+
+
 def as_data(seen: Overview) -> dict[str, Any]:
     """The same for programs."""
     names = ("runs", "attempts", "exports")

@@ -12,7 +12,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
-from pixcrawler.cli.display import as_data, console, details, jobs_table
+from pixcrawler.cli.display import as_data, console, details, in_json, jobs_table
 from pixcrawler.cli.watching import watch as watch_job
 from pixcrawler.config import config, source_names
 from pixcrawler.db import crawl_jobs, overview
@@ -112,7 +112,7 @@ def list_(as_json: AsJson = False) -> None:
     """List all jobs, the newest first."""
     jobs = query(overview.all_jobs)
     if as_json:
-        typer.echo(json.dumps([asdict(job) for job in jobs], default=str, indent=2))
+        typer.echo(json.dumps([asdict(job) for job in jobs], default=in_json, indent=2))
     else:
         console.print(jobs_table(jobs))
 
@@ -124,7 +124,7 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     if seen is None:
         raise UsageError(f"there is no job {job}")
     if as_json:
-        typer.echo(json.dumps(as_data(seen), default=str, indent=2))
+        typer.echo(json.dumps(as_data(seen), default=in_json, indent=2))
     else:
         console.print(details(seen))
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import typer
 from rich.live import Live
 
-from pixcrawler.cli.display import as_data, console, live, progress_line
+from pixcrawler.cli.display import as_data, console, in_json, live, progress_line
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.overview import Overview, overview
 from pixcrawler.errors import UsageError
@@ -48,7 +48,7 @@ def _screen() -> Iterator[Show]:
 
 @contextmanager
 def _changes_as_json() -> Iterator[Show]:
-    yield _changes(lambda seen: json.dumps(as_data(seen), default=str))
+    yield _changes(lambda seen: json.dumps(as_data(seen), default=in_json))
 
 
 def _changes(tell: Callable[[Overview], str]) -> Show:

@@ -33,7 +33,7 @@ def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) ->
 
 SAID = frozenset(
     {"source", "keyword", "page_url", "title", "creator", "creator_url", "license", "license_url", "attribution"}
-    | {"source_id"}
+    | {"source_id", "label"}
 )
 
 

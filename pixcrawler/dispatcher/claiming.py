@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from pixcrawler.config import Config, source_names
 from pixcrawler.db import crawl_jobs, jobs, messages
 from pixcrawler.db.engine import transaction
+from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
 
@@ -19,9 +20,11 @@ async def claim_pending(engine: AsyncEngine, config: Config) -> None:
     """Claims what is pending, each job in a transaction of its own: a bad row hurts no other."""
     async with transaction(engine) as connection:
         rows = await crawl_jobs.pending(connection, AT_ONCE)
-    for row in rows:
-        async with transaction(engine) as connection:
-            await _claim(connection, config, row)
+
+    async def claim(connection: AsyncConnection, row: Any) -> None:
+        await _claim(connection, config, row)
+
+    await for_each(engine, rows, claim)
 
 
 async def _claim(connection: AsyncConnection, config: Config, row: Any) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from pixcrawler.db import attempts, crawl_jobs, exports, jobs, messages, runs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
+from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.jobs import ExportState, JobState, RunState
 
 
@@ -16,9 +17,11 @@ async def heed_wishes(engine: AsyncEngine) -> None:
     """Begins to cancel what its owner does not want any more."""
     async with transaction(engine) as connection:
         unwanted = await crawl_jobs.unwanted(connection)
-    for job in unwanted:
-        async with transaction(engine) as connection:
-            await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
+    await for_each(engine, unwanted, _begin_to_cancel)
+
+
+async def _begin_to_cancel(connection: AsyncConnection, job: int) -> None:
+    await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
 
 
 async def end_jobs(engine: AsyncEngine) -> None:
@@ -26,12 +29,8 @@ async def end_jobs(engine: AsyncEngine) -> None:
     async with transaction(engine) as connection:
         cancelling = await jobs.in_state(connection, JobState.CANCELLING)
         exporting = await jobs.in_state(connection, JobState.EXPORTING)
-    for job in cancelling:
-        async with transaction(engine) as connection:
-            await _end_cancelled(connection, job)
-    for job in exporting:
-        async with transaction(engine) as connection:
-            await _end_crawled(connection, job)
+    await for_each(engine, cancelling, _end_cancelled)
+    await for_each(engine, exporting, _end_crawled)
 
 
 async def _end_cancelled(connection: AsyncConnection, job_id: int) -> None:

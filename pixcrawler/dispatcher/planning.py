@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.db import candidates, jobs, runs
 from pixcrawler.db.engine import transaction
+from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.jobs import (
     UNFINISHED_RUNS,
     JobState,
@@ -27,20 +28,14 @@ async def plan_jobs(engine: AsyncEngine) -> None:
     """Plans every job of which something new is known."""
     async with transaction(engine) as connection:
         due = await jobs.to_plan(connection)
-    await _plan_each(engine, due)
+    await for_each(engine, due, _plan)
 
 
 async def plan_overflowing(engine: AsyncEngine) -> None:
     """Plans the jobs that have met too many candidates, which ends them."""
     async with transaction(engine) as connection:
         due = await jobs.of_too_many_candidates(connection)
-    await _plan_each(engine, due)
-
-
-async def _plan_each(engine: AsyncEngine, due: Sequence[int]) -> None:
-    for job in due:
-        async with transaction(engine) as connection:
-            await _plan(connection, job)
+    await for_each(engine, due, _plan)
 
 
 async def _plan(connection: AsyncConnection, job_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
@@ -13,6 +13,7 @@ from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
 from pixcrawler.dispatcher.delivering import Deliverer
 from pixcrawler.dispatcher.scrapyd import Scrapyd
+from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import NodeRefused, NodeUnavailable
 from pixcrawler.jobs import AttemptState, JobState, RunState
 
@@ -106,28 +107,28 @@ class Watcher:
 
     async def _settle_unattended(self) -> None:
         async with transaction(self._engine) as connection:
-            rows = await runs.unattended(connection)
-        for row in rows:
-            await self._settle(row.job, row.run)
+            unattended = await runs.unattended(connection)
+        await for_each(self._engine, unattended, self._settle)
 
-    async def _settle(self, job_id: int, run_id: int) -> None:
-        async with transaction(self._engine) as connection:
-            job = await jobs.lock(connection, job_id)
-            run = await runs.lock(connection, run_id)
-            past = await attempts.ended(connection, run_id)
-            if run.state != RunState.RUNNING or await self._attended(connection, run_id, job_id):
-                return
-            if job is None or job.state != JobState.CRAWLING:
-                await finish_run(connection, run_id, RunState.CANCELLED, "cancelled")
-                return
-            ran = [attempt for attempt in past if attempt.state != AttemptState.UNDELIVERED]
-            useless = next((n for n, attempt in enumerate(ran) if attempt.decided), len(ran))
-            if useless >= USELESS_ATTEMPTS or len(ran) >= ALL_ATTEMPTS:
-                await finish_run(connection, run_id, RunState.FAILED, f"{ran[0].reason} ({len(ran)} attempts)")
-            else:
-                seconds = self._config.retry_seconds * 2 ** max(0, useless - 1)
-                undelivered = past[0].state == AttemptState.UNDELIVERED
-                await runs.wait(connection, run_id, RunState.PENDING, 0 if undelivered else seconds)
+    async def _settle(self, connection: AsyncConnection, unattended: Any) -> None:
+        job = await jobs.lock(connection, unattended.job)
+        run = await runs.lock(connection, unattended.run)
+        active = await attempts.active(connection, unattended.job)
+        if run.state != RunState.RUNNING or any(attempt.run == run.id for attempt in active):
+            return
+        if job is None or job.state != JobState.CRAWLING:
+            await finish_run(connection, run.id, RunState.CANCELLED, "cancelled")
+            return
+        await self._try_again(connection, run.id)
 
-    async def _attended(self, connection: Any, run: int, job: int) -> bool:
-        return any(row.run == run for row in await attempts.active(connection, job))
+    async def _try_again(self, connection: AsyncConnection, run: int) -> None:
+        past = await attempts.ended(connection, run)
+        ran = [attempt for attempt in past if attempt.state != AttemptState.UNDELIVERED]
+        useless = next((n for n, attempt in enumerate(ran) if attempt.decided), len(ran))
+        if useless >= USELESS_ATTEMPTS or len(ran) >= ALL_ATTEMPTS:
+            await finish_run(connection, run, RunState.FAILED, f"{ran[0].reason} ({len(ran)} attempts)")
+        elif past[0].state == AttemptState.UNDELIVERED:
+            await runs.wait(connection, run, RunState.PENDING, 0)  # it is the node that rests
+        else:
+            seconds = self._config.retry_seconds * 2 ** max(0, useless - 1)
+            await runs.wait(connection, run, RunState.PENDING, seconds)

@@ -446,6 +446,16 @@ def test_the_owner_cannot_start_a_job_twice_or_change_its_books(world):
     assert world.job(job)["task_ids"] == ["1-1"]
 
 
+def test_a_job_that_cannot_be_planned_holds_up_no_other(world):
+    first, second = world.insert(["cat"]), world.insert(["dog"])
+    world.sql("UPDATE public.crawl_jobs SET status = 'paused' WHERE id = %s", (second,))
+    world.tick()
+    world.sql("UPDATE crawler.jobs SET planned_at = NULL, options = '{}' WHERE id = %s", (first,))
+    world.sql("UPDATE public.crawl_jobs SET status = 'pending' WHERE id = %s", (second,))
+    world.tick()
+    assert world.job(second)["task_ids"] == ["2-1"]
+
+
 def test_the_deadline_ends_a_job(world):
     job = world.insert(["cat"], 10)
     world.tick(deadline_seconds=0.001)

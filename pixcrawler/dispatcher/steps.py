@@ -1,0 +1,29 @@
+"""One step for each of many jobs, so that none of them can hold up the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from pixcrawler.db.engine import transaction
+from pixcrawler.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+Subject = TypeVar("Subject")
+
+
+async def for_each(
+    engine: AsyncEngine, subjects: Iterable[Subject], step: Callable[[AsyncConnection, Subject], Awaitable[object]]
+) -> None:
+    """Takes `step` for every subject in a transaction of its own. What fails is logged, and tried at the next tick."""
+    for subject in subjects:
+        try:
+            async with transaction(engine) as connection:
+                await step(connection, subject)
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # a job that cannot be brought on must not stop the others
+            logger.exception("%s failed for %s", step.__name__.strip("_"), getattr(subject, "id", subject))
