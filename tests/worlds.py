@@ -9,8 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import pytest
 
 from pixcrawler.config import Config
 from pixcrawler.db.ledger import PostgresLedger
@@ -156,3 +159,26 @@ def stored(item: ImageItem, look: int | None = None) -> ImageItem:
     item.storage_key = f"jobs/1/images/{sha256[:2]}/{sha256}.jpg"
     item.storage_url = f"file:///{item.storage_key}"
     return item
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with serving(Node()) as node:
+        yield node
+
+
+@pytest.fixture
+def settings(database_url: str, node: Node, tmp_path: Path) -> Config:
+    return Config(
+        database_url=database_url,
+        data_dir=tmp_path,
+        scrapyd_nodes=(f"{node.url}#4",),
+        lease_seconds=60,
+        retry_seconds=0.001,
+        default_sources=("openverse",),
+    )
+
+
+@pytest.fixture
+def world(settings: Config, node: Node, sql: Callable[..., list[tuple[Any, ...]]]) -> World:
+    return World(settings, node, sql)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from worlds import node, settings, world
 
 from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
 from pixcrawler.export.zip import Built, build
@@ -109,3 +110,6 @@ def case() -> Case:
 def built(case: Case, tmp_path: Path) -> tuple[Path, Built]:
     path = tmp_path / "dataset.zip"
     return path, build(case.dataset, case.images, case.read, path)
+
+
+__all__ = ["node", "settings", "world"]

@@ -1,0 +1,146 @@
+"""The exporter beside others, with pictures that are gone, and with jobs that nobody wants any more."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import encoded, photo
+from worlds import World, pictures
+
+from pixcrawler.db.ledger import PostgresLedger
+from pixcrawler.export.loop import Exporter
+from pixcrawler.imaging import inspect
+from pixcrawler.jobs import AttemptState, Outcome, Spent
+from pixcrawler.storage import open_storage
+
+
+def crawled(world: World, number: int = 3) -> int:
+    """A job whose pictures are kept and stored, waiting for its dataset."""
+    job = world.insert(["cat"], number)
+    world.tick()
+
+    async def play(book: PostgresLedger) -> None:
+        run = await book.open()
+        assert run is not None
+        storage = open_storage(world.settings)
+        items = await book.add_page("cat", pictures(*range(number)), 2, Spent.EXHAUSTED)
+        await book.begin(items)
+        for seed, item in enumerate(items):
+            body = encoded(photo(seed))
+            item.inspection, item.received = inspect(body), True
+            digest = item.inspection.sha256
+            item.storage_key = f"{run.storage_prefix}/images/{digest[:2]}/{digest}.jpg"
+            item.storage_url = await storage.put(item.storage_key, body, "image/jpeg")
+        await asyncio.gather(*map(book.keep, items))
+        await book.close(Outcome(AttemptState.SUCCEEDED))
+
+    world.crawl("1-1", play)
+    world.tick(2)
+    assert world.state(job)[0] == "exporting"
+    return job
+
+
+def export(world: World, steps: int = 1, exporters: int = 1, **changes: Any) -> None:
+    settings = world.settings.model_copy(update=changes)
+
+    async def work() -> None:
+        assert settings.database_url is not None
+        url = settings.database_url.get_secret_value()
+        crew = [Exporter(url, settings) for _ in range(exporters)]
+        for _ in range(steps):
+            await asyncio.gather(*(one.build_next() for one in crew))
+        for one in crew:
+            await one.sweep_next()
+            await one.close()
+
+    asyncio.run(work())
+
+
+def exports(world: World) -> list[tuple[Any, ...]]:
+    return world.sql("SELECT state, tries, reason FROM crawler.exports ORDER BY id")
+
+
+def files(world: World, job: int) -> list[Path]:
+    folder = world.settings.data_dir / "storage" / "jobs" / str(job)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_dataset_completes_the_job(world: World) -> None:
+    job = crawled(world)
+    stray = files(world, job)[0].with_name("0" * 64 + ".jpg")
+    stray.write_bytes(b"lost a race")
+    export(world)
+    world.tick()
+    assert world.job(job)["status"] == "completed"
+    assert world.job(job)["progress"] == 100
+    assert world.notices() == [("success", "Crawl Job Completed", "“pets”: all 3 images are ready")]
+    [(key, sha256)] = world.sql("SELECT key, sha256 FROM crawler.exports")
+    path = world.settings.data_dir / "storage" / key
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    with zipfile.ZipFile(path) as archive:
+        assert sum(name.startswith("cat/") for name in archive.namelist()) == 3
+    assert len(files(world, job)) == 4
+    assert not stray.exists()
+
+
+def test_two_exporters_build_it_once(world: World) -> None:
+    job = crawled(world)
+    export(world, exporters=2, steps=2)
+    assert exports(world) == [("done", 1, None)]
+    world.tick()
+    assert world.job(job)["status"] == "completed"
+
+
+def test_a_picture_that_is_gone_fails_the_job_after_three_tries(world: World) -> None:
+    job = crawled(world)
+    lost = files(world, job)[0]
+    lost.unlink()
+    export(world, steps=5)
+    [(state, tries, reason)] = exports(world)
+    assert (state, tries) == ("failed", 3)
+    assert lost.stem[:12] in reason
+    world.tick()
+    assert world.job(job)["status"] == "failed"
+    assert "could not be packed" in world.notices()[0][2]
+    assert len(files(world, job)) == 2  # the pictures stay
+
+
+def test_a_dead_exporter_is_followed(world: World) -> None:
+    crawled(world)
+    world.sql("UPDATE crawler.exports SET state = 'building', tries = 1, lease_until = now() + interval '1 hour'")
+    export(world)
+    assert exports(world) == [("building", 1, None)]
+    world.sql("UPDATE crawler.exports SET lease_until = now() - interval '1 second'")
+    export(world)
+    assert exports(world) == [("done", 2, None)]
+
+
+def test_an_exporter_that_dies_every_time_is_given_up(world: World) -> None:
+    job = crawled(world)
+    world.sql("UPDATE crawler.exports SET state = 'building', tries = 3, lease_until = now() - interval '1 second'")
+    export(world)
+    world.tick()
+    assert world.job(job)["status"] == "failed"
+    assert "died" in world.notices()[0][2]
+
+
+def test_cancelled_while_it_is_packed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = crawled(world)
+    pack = Exporter._load
+
+    async def cancelled_meanwhile(self: Exporter, *given: Any) -> Any:
+        world.sql("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
+        await world._tick(1, world.settings)
+        return await pack(self, *given)
+
+    monkeypatch.setattr(Exporter, "_load", cancelled_meanwhile)
+    export(world)
+    world.tick()
+    assert world.job(job)["status"] == "cancelled"
+    assert exports(world)[0][0] == "cancelled"
+    assert not any(path.suffix == ".zip" for path in files(world, job))
