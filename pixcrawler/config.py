@@ -6,10 +6,10 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pixcrawler.errors import UsageError
@@ -90,6 +90,12 @@ class Config(BaseSettings):
     deadline_seconds: float = Field(24 * 3600, gt=0)  # of crawling
     export_lease_seconds: float = Field(120, gt=0)
 
+    @model_validator(mode="after")
+    def _leases_outlive_their_owners(self) -> Self:
+        if not self.heartbeat_seconds < self.fence_seconds < self.lease_seconds:
+            raise ValueError("must be more than PIXCRAWLER_HEARTBEAT_SECONDS and less than PIXCRAWLER_LEASE_SECONDS")
+        return self
+
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The Scrapyd nodes, in the order given."""
@@ -121,6 +127,6 @@ def config() -> Config:
         return Config()
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "settings"
+        name = str(first["loc"][0]) if first["loc"] else "fence_seconds"  # the one rule about several settings
         name = name if name.isupper() else f"PIXCRAWLER_{name.upper()}"
-        raise UsageError(f"{name}: {first['msg']}") from None
+        raise UsageError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None

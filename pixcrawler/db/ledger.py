@@ -285,7 +285,8 @@ class PostgresLedger:
         job = await jobs.lock(connection, self._claim.job)
         await runs.lock(connection, self._claim.run)
         wanted = job is not None and job.state == JobState.CRAWLING
-        state = outcome.state if wanted or outcome.state is not AttemptState.LOST else AttemptState.CANCELLED
+        cut_short = not wanted and (self._stopped or outcome.state is AttemptState.LOST)
+        state = AttemptState.CANCELLED if cut_short else outcome.state
         if not await attempts.end(connection, self._claim.run, self._claim.attempt, state, outcome.reason):
             raise LeaseLost(f"attempt {self._name} had ended before")
         if state is AttemptState.DEFERRED:

@@ -189,6 +189,24 @@ def test_cancelled_while_it_runs(world):
     assert world.state(job)[1] == 2
 
 
+def test_a_process_that_hears_of_the_end_by_writing_is_cancelled_too(world):
+    job = world.insert(["cat"])
+    world.tick()
+
+    async def play(book: PostgresLedger) -> int:
+        await book.open()
+        await bring(book, pictures(1, 2), None)
+        world.sql("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
+        await world._tick(1, world.settings)
+        await book.add_page("cat", pictures(3, 4), 3, None)
+        missing = book.missing("cat")
+        await book.close(Outcome(AttemptState.SUCCEEDED))
+        return missing
+
+    assert world.crawl("1-1", play) == 0
+    assert world.sql("SELECT state FROM crawler.runs") == [("cancelled",)]
+
+
 def test_a_process_that_ignores_int_is_killed(world):
     job = world.insert(["cat"])
     world.tick()

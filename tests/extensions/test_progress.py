@@ -101,7 +101,8 @@ def test_a_run_of_a_job_needs_its_database(tmp_path: Path) -> None:
     assert ended.status == 2
     assert "DATABASE_URL is not set" in ended.log.splitlines()[-1]
     url = f"postgresql://nobody@127.0.0.1:{closed_port()}/none"
-    ended = crawl(tmp_path, "openverse", "-a", "_job=1-1", DATABASE_URL=url, PIXCRAWLER_FENCE_SECONDS="1")
+    clocks = {"PIXCRAWLER_HEARTBEAT_SECONDS": "0.5", "PIXCRAWLER_FENCE_SECONDS": "1"}
+    ended = crawl(tmp_path, "openverse", "-a", "_job=1-1", DATABASE_URL=url, **clocks)
     assert "Traceback" not in ended.log
     assert len([line for line in ended.log.splitlines() if "Ending: no connection" in line]) == 1
 
