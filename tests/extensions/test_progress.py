@@ -72,7 +72,7 @@ def test_writes_nothing_without_its_lease(tmp_path: Path, loopback: Web, scenari
     loopback.results = {"otter": [*loopback.photos(1), *[f"/hang/{n}.jpg" for n in range(4)]]}
     for n in range(4):
         loopback.put(f"/hang/{n}.jpg", fault="hang")
-    beat = "60" if scenario in ("LostAtPage", "LostAtKeep") else "0.5"
+    beat = "25" if scenario in ("LostAtPage", "LostAtKeep") else "0.5"
     ended = play(tmp_path, loopback, scenario, PIXCRAWLER_HEARTBEAT_SECONDS=beat)
     assert ended.status == (LEASE_LOST if scenario == "Stuck" else 0)
     assert "close" not in {call[0] for call in told(ended)}
