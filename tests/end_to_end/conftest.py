@@ -82,7 +82,9 @@ class System:
             if result := what():
                 return result
             time.sleep(0.05)
-        raise AssertionError("it did not happen; " + (self.folder / "up.log").read_text()[-2000:])
+        jobs = self.sql("SELECT id, state, kept, outcome, reason FROM crawler.jobs")
+        attempts = self.sql("SELECT run, attempt, state, reason FROM crawler.attempts")
+        raise AssertionError(f"it did not happen: {jobs} {attempts} {(self.folder / 'up.log').read_text()[-2000:]}")
 
     def status(self, job: int) -> str:
         return str(self.sql("SELECT status FROM public.crawl_jobs WHERE id = %s", (job,))[0][0])

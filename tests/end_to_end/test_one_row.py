@@ -15,7 +15,7 @@ from loopback import Web
 from pictures import encoded, photo
 
 KEYWORDS = ["red panda", "otter"]
-SLOW = 0.3  # seconds an answer takes, so that a crawl of 100 pictures has a middle
+SLOW = 0.5  # seconds an answer takes, so that a crawl of 100 pictures has a middle
 
 
 def fill(source: Web, number: int) -> dict[str, bytes]:
@@ -118,7 +118,7 @@ def test_a_kill_in_the_middle_loses_nothing(system: Any, source: Web, victim: st
 
 def test_cancelled_in_the_middle(system: Any, source: Web) -> None:
     fill(source, 60)
-    source.latency = SLOW
+    source.latency = 4 * SLOW  # the command that cancels takes its time
     job = system.insert(KEYWORDS, 100)
     system.until(lambda: system.sql("SELECT count(*) FROM public.images")[0][0] >= 5)
     assert system.cli("jobs", "cancel", str(job)).returncode == 0

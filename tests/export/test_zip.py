@@ -119,7 +119,8 @@ def test_the_same_dataset_is_the_same_bytes_anywhere(built: tuple[Path, Built], 
     again = tmp_path / "elsewhere" / "again.zip"
     again.parent.mkdir()
     env = {**os.environ, "TZ": "Pacific/Apia", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONHASHSEED": "5"}
-    command = [sys.executable, "-c", BUILD_AGAIN, str(again), str(ROOT), str(Path(__file__).parent)]
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", BUILD_AGAIN, str(again), str(ROOT), str(here), str(here.parent)]
     subprocess.run(command, env=env, check=True, umask=0o077 if os.name != "nt" else -1)
     assert again.read_bytes() == built[0].read_bytes()
 
