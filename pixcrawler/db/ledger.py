@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs
+from pixcrawler.db.batching import Batches
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.keeping import Claim, JobStopped, Scope
-from pixcrawler.errors import DatabaseUnavailable, LeaseLost, UsageError
+from pixcrawler.db.patience import persist
+from pixcrawler.errors import LeaseLost, UsageError
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import KEPT, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent
 from pixcrawler.ledger import Run
 from pixcrawler.naming import keyword_slugs
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-BATCH = 64  # decisions a transaction; more gain nothing that could be measured
-BATCH_SECONDS = 0.25  # how long a decision waits for company
 TAIL = 300  # candidates after which a keyword is judged
 CONNECTIONS = 2  # one for the books, one for the heartbeat
 
-# What a statement may fail with because of others, not because of itself.
-PASSING = {"40001", "40P01", "55P03", "57014"}  # serialization, deadlock, lock and statement timeout
 JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
 
 RUN_ENDS = {
@@ -65,11 +58,7 @@ class PostgresLedger:
         self._scope = Scope("", config.near_duplicate_bits)
         self._kept: dict[str, int] = {}
         self._tails: dict[str, deque[str]] = {}
-        self._in_flight: set[str] = set()
-        self._waiting: list[tuple[ImageItem, asyncio.Future[Reason | None]]] = []
-        self._rejected: list[tuple[str, Decision]] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._full = asyncio.Event()
+        self._batches = Batches(self._decide)
         self._beaten_at = 0.0
         self._stopped = False
         self._lost = False
@@ -164,7 +153,7 @@ class PostgresLedger:
             await candidates.begin(connection, self._claim.run, keys)
 
         await self._guarded(book, None)
-        self._in_flight.update(keys)
+        self._batches.begin(keys)
 
     # Deciding
 
@@ -175,16 +164,26 @@ class PostgresLedger:
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""
-        decision: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, decision))
-        self._flush_soon()
-        return await decision
+        decision = await self._batches.keep(item)
+        return None if decision == KEPT else Reason(decision)
 
     def reject(self, item: ImageItem, reason: Reason, detail: str = "") -> None:
         """See `Ledger.reject`."""
         detail = detail.replace("\0", "")[:500]  # enough for a person, nothing for a hostile server
-        self._rejected.append((item.keyword, Decision(item.key, reason, detail, item.received)))
-        self._flush_soon()
+        self._batches.reject(item.keyword, Decision(item.key, reason, detail, item.received))
+
+    async def _decide(self, stored: Sequence[ImageItem], rejected: Sequence[tuple[str, Decision]]) -> dict[str, str]:
+        room = {keyword: self.missing(keyword) for keyword in self.run.slices}
+        refusals = [decision for _, decision in rejected]
+        nothing: dict[str, str] = {}
+        decided = await self._guarded(
+            lambda connection: keeping.decide(connection, self._claim, self._scope, room, stored, refusals), nothing
+        )
+        keywords = {item.key: item.keyword for item in stored} | {d.key: keyword for keyword, d in rejected}
+        for key, decision in decided.items():
+            self._tails[keywords[key]].append(decision)
+            self._kept[keywords[key]] += decision == KEPT
+        return decided
 
     def missing(self, keyword: str) -> int:
         """See `Ledger.missing`."""
@@ -200,55 +199,6 @@ class PostgresLedger:
     def top_up(self) -> dict[str, list[ImageItem]]:
         """Nothing: the dispatcher plans."""
         return {}
-
-    def _flush_soon(self) -> None:
-        if len(self._waiting) + len(self._rejected) >= min(BATCH, len(self._in_flight)):
-            self._full.set()
-        if self._flushing is None or self._flushing.done():
-            self._flushing = asyncio.create_task(self._flush())
-
-    async def _flush(self) -> None:
-        while self._waiting or self._rejected:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), BATCH_SECONDS)
-            self._full.clear()
-            waiting, self._waiting = self._waiting, []
-            rejected, self._rejected = self._rejected, []
-            try:
-                await self._decide(waiting, rejected)
-            except Exception as error:  # whoever waits must hear of it, or the crawl never ends
-                self._hand_on(waiting, error)
-
-    async def _decide(
-        self,
-        waiting: Sequence[tuple[ImageItem, asyncio.Future[Reason | None]]],
-        rejected: Sequence[tuple[str, Decision]],
-    ) -> None:
-        room = {keyword: self.missing(keyword) for keyword in self.run.slices}
-        stored = [item for item, _ in waiting]
-        refusals = [decision for _, decision in rejected]
-        nothing: dict[str, str] = {}
-        decided = await self._guarded(
-            lambda connection: keeping.decide(connection, self._claim, self._scope, room, stored, refusals), nothing
-        )
-        for keyword, decision in rejected:
-            self._note(keyword, decision.key, decision.decision)
-        for item, future in waiting:
-            decision_ = decided.get(item.key, Reason.CANCELLED)
-            self._note(item.keyword, item.key, decision_)
-            if not future.done():
-                future.set_result(None if decision_ == KEPT else Reason(decision_))
-
-    def _note(self, keyword: str, key: str, decision: str) -> None:
-        self._in_flight.discard(key)
-        self._tails[keyword].append(decision)
-        self._kept[keyword] += decision == KEPT
-
-    def _hand_on(self, waiting: Sequence[tuple[ImageItem, asyncio.Future[Reason | None]]], error: Exception) -> None:
-        logger.error("decisions could not be booked: %s", error)
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(error)
 
     # Staying and leaving
 
@@ -272,8 +222,7 @@ class PostgresLedger:
 
     async def close(self, outcome: Outcome) -> None:
         """See `Ledger.close`."""
-        if self._flushing is not None:
-            await self._flushing
+        await self._batches.settle()
         await self._persist(lambda connection: self._close(connection, outcome))
         await self.dispose()
 
@@ -313,36 +262,14 @@ class PostgresLedger:
         return otherwise
 
     async def _persist(self, book: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """`book` in a transaction, again while it fails for passing reasons and the lease lasts."""
-        deadline = time.monotonic() + self._config.fence_seconds
-        for tries in range(1_000_000):
-            try:
-                async with engine.transaction(self._engine) as connection:
-                    return await book(connection)
-            except (DatabaseUnavailable, DBAPIError) as error:
-                if not _passing(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise DatabaseUnavailable(_first_line(error)) from error
-                logger.warning("the books are not to be had, trying again: %s", _first_line(error))
-            except LeaseLost:
-                self._lost = True
-                raise
-            await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)) * random.uniform(0.5, 1))  # noqa: S311  # jitter
-        raise AssertionError
+        try:
+            return await persist(self._engine, book, self._config.fence_seconds)
+        except LeaseLost:
+            self._lost = True
+            raise
 
 
 async def finish_run(connection: AsyncConnection, run: int, state: RunState, reason: str) -> None:
     """Ends a run whose row is locked: what is open is decided, and the funnel closed."""
     await candidates.decide_open(connection, run, candidates.decided_by(state))
     await runs.finish(connection, run, state, reason, await candidates.funnel(connection, run))
-
-
-def _passing(error: Exception) -> bool:
-    if isinstance(error, DatabaseUnavailable):
-        return True
-    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in PASSING
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

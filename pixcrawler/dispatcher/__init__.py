@@ -19,23 +19,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from pixcrawler.config import Config
 from pixcrawler.db import check, crawl_jobs, engine
+from pixcrawler.db.patience import repeat
 from pixcrawler.dispatcher.claiming import claim_pending
 from pixcrawler.dispatcher.delivering import Deliverer
 from pixcrawler.dispatcher.ending import end_jobs, heed_wishes
 from pixcrawler.dispatcher.planning import plan_jobs, plan_overflowing
 from pixcrawler.dispatcher.scrapyd import Scrapyd
 from pixcrawler.dispatcher.watching import Watcher
-from pixcrawler.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # the tick needs one; the second spares a wait when one has to be replaced
 OVERFLOW_SECONDS = 10.0  # counts every candidate of every job at work
-LONGEST_PAUSE = 30.0  # seconds between tries while the database is away
 
 
 class Dispatcher:
@@ -56,8 +54,8 @@ class Dispatcher:
         async with engine.transaction(self._engine) as connection:
             await check.require(connection)
 
-    async def tick(self) -> None:
-        """Brings everything one step on."""
+    async def tick(self) -> bool:
+        """Brings everything one step on. False: that is all for now."""
         await claim_pending(self._engine, self._config)
         await heed_wishes(self._engine)
         await self._watch()
@@ -66,6 +64,7 @@ class Dispatcher:
         await self._deliverer.deliver()
         await end_jobs(self._engine)
         await self._project()
+        return False
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -95,18 +94,9 @@ class _Every:
 async def run(url: str, config: Config, stop: asyncio.Event) -> None:
     """Dispatches until `stop` is set. A database that goes away is waited for; at start it must be there."""
     dispatcher = Dispatcher(url, config)
-    pause = config.poll_seconds
     try:
         await dispatcher.require_schema()
         logger.info("dispatching to %s", ", ".join(node.name for node in config.nodes))
-        while not stop.is_set():
-            try:
-                await dispatcher.tick()
-                pause = config.poll_seconds
-            except DatabaseUnavailable as error:
-                logger.warning("%s; trying again in %.0f s", error, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+        await repeat(dispatcher.tick, stop, config.poll_seconds)
     finally:
         await dispatcher.close()

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pixcrawler.config import Config
 from pixcrawler.db import candidates, check, engine, exports, images, jobs, runs
 from pixcrawler.db.engine import transaction
+from pixcrawler.db.patience import repeat
 from pixcrawler.errors import DatabaseUnavailable, ExportFailed, StorageFailed
 from pixcrawler.export import zip as zip_format
 from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
@@ -28,26 +29,15 @@ from pixcrawler.storage import Storage, open_storage
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # one for the work, one for the lease
-LONGEST_PAUSE = 30.0  # seconds between tries while the database is away
 
 
 async def run(url: str, config: Config, stop: asyncio.Event) -> None:
     """Exports until `stop` is set. A database that goes away is waited for; at start it must be there."""
     exporter = Exporter(url, config)
-    pause = config.poll_seconds
     try:
         await exporter.require_schema()
         logger.info("exporting")
-        while not stop.is_set():
-            try:
-                if await exporter.build_next() or await exporter.sweep_next():
-                    continue
-                pause = config.poll_seconds
-            except DatabaseUnavailable as error:
-                logger.warning("%s; trying again in %.0f s", error, pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+        await repeat(exporter.step, stop, config.poll_seconds)
     finally:
         await exporter.close()
 
@@ -68,6 +58,10 @@ class Exporter:
     async def close(self) -> None:
         """Closes the connections."""
         await self._engine.dispose()
+
+    async def step(self) -> bool:
+        """Builds or sweeps once. False: there was nothing to do."""
+        return await self.build_next() or await self.sweep_next()
 
     async def build_next(self) -> bool:
         """Builds an export that nobody builds. False: there is none."""
@@ -158,7 +152,10 @@ class Exporter:
             job = await jobs.unswept(connection)
             if job is not None:
                 wanted = await self._pictures(job) | await exports.keys(connection, job)
-                await self._sweep(f"jobs/{job}/", wanted)
+                try:
+                    await self._sweep(f"jobs/{job}/", wanted)
+                except StorageFailed as error:  # only space is lost, and the next job waits
+                    logger.error("storage of job %s could not be swept: %s", job, error)
                 await jobs.swept(connection, job)
         return job is not None
 
