@@ -19,6 +19,7 @@ from pixcrawler.config import Config
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.dispatcher import Dispatcher
 from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.jobs import AttemptState, Outcome, Reason, Spent
 
 
 class Node:
@@ -159,6 +160,28 @@ def stored(item: ImageItem, look: int | None = None) -> ImageItem:
     item.storage_key = f"jobs/1/images/{sha256[:2]}/{sha256}.jpg"
     item.storage_url = f"file:///{item.storage_key}"
     return item
+
+
+async def bring(book: PostgresLedger, items: list[Any], spent: Spent | None = Spent.EXHAUSTED) -> list[Reason | None]:
+    """Books a page of pictures and keeps each."""
+    todo = await book.add_page(items[0].keyword, items, 2, spent)
+    await book.begin(todo)
+    return list(await asyncio.gather(*(book.keep(stored(item)) for item in todo)))
+
+
+def crawling(number: int, spent: Spent | None = None, *, first: int = 1, keyword: str = "cat", end: bool = True) -> Any:
+    """A crawl that finds `number` pictures of one keyword and keeps what it may."""
+
+    async def play(book: PostgresLedger) -> list[Reason | None] | None:
+        if await book.open() is None:
+            return None
+        results = await bring(book, pictures(*range(first, first + number), keyword=keyword), spent)
+        if end:
+            missing = book.missing(keyword)
+            await book.close(Outcome(AttemptState.SHORT, "had no more") if missing else Outcome(AttemptState.SUCCEEDED))
+        return results
+
+    return play
 
 
 @pytest.fixture
