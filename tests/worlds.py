@@ -30,6 +30,7 @@ class Node:
         self.cancelled: list[tuple[str, str]] = []
         self.states: dict[str, str] = {}
         self.refusal: str | None = None
+        self.loses: str | None = None  # "request": it never arrives; "answer": it is heeded, and nobody is told
         self.url = ""
 
     def answer(self, service: str, values: dict[str, str]) -> dict[str, Any]:
@@ -54,6 +55,11 @@ def serving(node: Node) -> Iterator[Node]:
 
         def _answer(self, values: str) -> None:
             given = {name: texts[0] for name, texts in parse_qs(values).items()}
+            if node.loses:
+                if node.loses == "answer":
+                    node.answer(urlsplit(self.path).path.strip("/"), given)
+                self.close_connection = True
+                return
             body = json.dumps(node.answer(urlsplit(self.path).path.strip("/"), given)).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

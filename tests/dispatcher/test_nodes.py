@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from worlds import ledger
+from worlds import crawling, ledger
 
 from pixcrawler.db.ledger import PostgresLedger
 
@@ -57,3 +57,37 @@ def test_a_node_that_refuses_fails_the_run_after_three(world):
     world.tick(8)
     assert world.job(job)["status"] == "failed"
     assert "spider 'openverse' not found" in world.notices()[0][2]
+
+
+def test_an_answer_that_gets_lost_starts_nothing_twice(world):
+    job = world.insert(["cat"], 5)
+    world.node.loses = "answer"
+    world.tick()
+    world.node.loses = None
+    world.tick()
+    world.crawl("1-1", crawling(5))
+    world.tick(2)
+    assert world.node.scheduled == ["1-1"]
+    assert world.state(job)[:3] == ("exporting", 5, "full")
+
+
+def test_a_request_that_gets_lost_is_posted_again(world):
+    world.insert(["cat"])
+    world.node.loses = "request"
+    world.tick()
+    world.node.loses = None
+    world.tick()
+    assert world.node.scheduled == []  # whether it has arrived is not known before its time is up
+    world.sql("UPDATE crawler.attempts SET lease_until = now() - interval '1 second'")
+    world.tick()
+    assert world.node.scheduled == ["1-1"]
+
+
+def test_a_run_its_node_forgets_goes_out_anew(world):
+    world.insert(["cat"])
+    world.tick()
+    world.node.states.clear()  # restarted, and its queue is gone
+    world.sql("UPDATE crawler.attempts SET lease_until = now() - interval '1 second'")
+    world.tick(2)
+    assert world.node.scheduled == ["1-1", "1-2"]
+    assert world.sql("SELECT state FROM crawler.attempts ORDER BY attempt") == [("undelivered",), ("dispatched",)]
