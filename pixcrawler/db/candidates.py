@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, text, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import candidates, runs
 from pixcrawler.items import ImageItem
-from pixcrawler.jobs import KEPT, UNFINISHED_RUNS, Funnel, Reason, RunState
+from pixcrawler.jobs import KEPT, NOT_HOLDING, UNFINISHED_RUNS, Funnel, Reason, RunState
 
 # Those another run of the job has taken conflict with the partial unique index; they are counted by the second
 # statement. Those this run met before conflict with the primary key and are left alone by both.
@@ -135,17 +135,22 @@ async def last_decisions(connection: AsyncConnection, run: int, keyword: str, nu
 
 
 def _left_over(job: int) -> tuple[ColumnElement[bool], ...]:
-    """What ended runs of a job had no room for. A URL that another run has met as well is that run's business."""
+    """What ended runs of a job had no room for, each URL once, and none that another run has taken since."""
     other = candidates.alias()
-    met_elsewhere = exists().where(
-        other.c.job == job, other.c.url_key == candidates.c.url_key, other.c.run != candidates.c.run
+    taken = or_(other.c.decision.is_(None), other.c.decision.not_in(NOT_HOLDING))
+    met_before = (other.c.decision == Reason.OVER_QUOTA) & (other.c.seq < candidates.c.seq)
+    elsewhere = exists().where(
+        other.c.job == job,
+        other.c.url_key == candidates.c.url_key,
+        other.c.run != candidates.c.run,
+        or_(taken, met_before),
     )
     return (
         runs.c.job == job,
         runs.c.id == candidates.c.run,
         runs.c.state.not_in(UNFINISHED_RUNS),
         candidates.c.decision == Reason.OVER_QUOTA,
-        ~met_elsewhere,
+        ~elsewhere,
     )
 
 

@@ -69,6 +69,51 @@ def test_what_one_source_lacks_is_asked_of_the_other(world):
     assert world.job(job)["total_images"] == 34
 
 
+def test_what_both_sources_have_is_not_lost_between_them(world):
+    job = world.insert(["cat"], 6, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
+    world.tick()
+
+    async def both(one: PostgresLedger) -> None:
+        async with ledger(world.settings, "2-1") as two:
+            await one.open()
+            await two.open()
+            todo = await one.add_page("cat", pictures(*range(8)), 2, Spent.EXHAUSTED)
+            assert await two.add_page("cat", pictures(*range(3, 8)), 2, Spent.EXHAUSTED) == []
+            await one.begin(todo[:3])
+            await asyncio.gather(*(one.keep(stored(item)) for item in todo[:3]))
+            await one.close(Outcome(AttemptState.SUCCEEDED))
+            await two.close(Outcome(AttemptState.SHORT, "had no more"))
+
+    world.crawl("1-1", both)
+    world.node.states["2-1"] = "finished"
+    world.tick(2)
+
+    async def the_rest(book: PostgresLedger) -> None:
+        await book.open()
+        _, waiting = await book.open_candidates()
+        await book.begin(waiting)
+        await asyncio.gather(*(book.keep(stored(item)) for item in waiting))
+        await book.close(Outcome(AttemptState.SUCCEEDED))
+
+    world.crawl("3-1", the_rest)
+    world.tick(2)
+    assert world.state(job)[:3] == ("exporting", 6, "full")
+    assert world.decisions(job) == {"kept": 6, "over_quota": 2, "duplicate_url": 5}
+
+
+def test_a_url_both_sources_had_no_room_for_is_taken_up_once(world):
+    job = world.insert(["cat"], 4, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
+    world.tick()
+    world.crawl("1-1", crawling(5, Spent.EXHAUSTED))  # keeps two; three were too many
+    world.crawl("2-1", crawling(5, Spent.EXHAUSTED))  # finds the same: keeps two of those three, one is too many again
+    world.tick(2)
+    assert world.state(job)[:3] == ("exporting", 4, "full")
+    world.sql("UPDATE crawler.jobs SET state = 'crawling', asked = 5, planned_at = NULL WHERE id = %s", (job,))
+    world.tick()
+    assert world.node.scheduled[2:] == ["3-1"]
+    assert world.sql("SELECT count(*) FROM crawler.candidates WHERE decision IS NULL") == [(1,)]
+
+
 def test_too_few_end_short_and_say_why(world):
     job = world.insert(["cat"], 20)
     world.tick()
