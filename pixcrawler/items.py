@@ -57,6 +57,11 @@ class Inspection:
     flat: bool  # hardly any contrast: its perceptual hash says nothing
 
     @property
+    def telling_phash(self) -> int | None:
+        """The perceptual hash, if it tells the picture from others."""
+        return None if self.flat else self.phash
+
+    @property
     def extension(self) -> str:
         """The file name extension without the dot."""
         return {"jpeg": "jpg"}.get(self.format, self.format)

@@ -89,8 +89,7 @@ class LocalLedger:
 
     def duplicate_of(self, inspection: Inspection) -> Reason | None:
         """See `Ledger.duplicate_of`."""
-        phash = None if inspection.flat else inspection.phash
-        return self._index.find(inspection.sha256, phash, self._bits)
+        return self._index.find(inspection.sha256, inspection.telling_phash, self._bits)
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""
@@ -101,7 +100,7 @@ class LocalLedger:
         if reason:
             self.reject(item, reason)
             return reason
-        self._index.add(look.sha256, None if look.flat else look.phash)
+        self._index.add(look.sha256, look.telling_phash)
         self._files.add(item.storage_key)
         self._tallies[item.keyword].kept += 1
         self._decide(item, None)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import candidates, jobs, runs
-from pixcrawler.jobs import JobState, candidate_limit
+from pixcrawler.jobs import TERMINAL_JOBS, JobState, candidate_limit
 
 # Read after the lock was taken, so that later means later: now() is the beginning of the transaction.
 clock = func.clock_timestamp()
@@ -41,13 +41,7 @@ async def claim(
         "options": options,
         "deadline": func.now() + timedelta(seconds=deadline_seconds),
     }
-    statement = (
-        insert(jobs)
-        .values(id=job, **values)
-        .on_conflict_do_update(index_elements=["id"], set_=values, where=jobs.c.state == JobState.PENDING)
-        .returning(jobs.c.id)
-    )
-    return (await connection.scalar(statement)) is not None
+    return await _take(connection, job, values)
 
 
 async def refuse(connection: AsyncConnection, job: int, owner: UUID | None, reason: str) -> bool:
@@ -61,6 +55,11 @@ async def refuse(connection: AsyncConnection, job: int, owner: UUID | None, reas
         "reason": reason,
         "finished_at": func.now(),
     }
+    return await _take(connection, job, values)
+
+
+async def _take(connection: AsyncConnection, job: int, values: dict[str, Any]) -> bool:
+    """One job, one claim: of a job that somebody has taken nothing changes."""
     statement = (
         insert(jobs)
         .values(id=job, **values)
@@ -70,10 +69,9 @@ async def refuse(connection: AsyncConnection, job: int, owner: UUID | None, reas
     return (await connection.scalar(statement)) is not None
 
 
-async def lock(connection: AsyncConnection, job: int, *, skip_locked: bool = False) -> Any:
-    """The whole row, locked until the end of the transaction. None: no such job, or `skip_locked` and taken."""
-    statement = select(jobs).where(jobs.c.id == job).with_for_update(skip_locked=skip_locked)
-    return (await connection.execute(statement)).one_or_none()
+async def lock(connection: AsyncConnection, job: int) -> Any:
+    """The whole row, locked until the end of the transaction. None: no such job."""
+    return (await connection.execute(select(jobs).where(jobs.c.id == job).with_for_update())).one_or_none()
 
 
 async def share(connection: AsyncConnection, job: int) -> Any:
@@ -117,7 +115,7 @@ async def move(
     connection: AsyncConnection, job: int, before: Iterable[JobState], state: JobState, **changes: object
 ) -> bool:
     """Compare-and-set of the state. False: the job was in none of the states `before`."""
-    if state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
+    if state in TERMINAL_JOBS:
         changes["finished_at"] = func.now()
     statement = (
         update(jobs)
@@ -154,7 +152,7 @@ async def unswept(connection: AsyncConnection) -> int | None:
     """A terminal job whose storage was never swept, locked; None: there is none."""
     statement = (
         select(jobs.c.id)
-        .where(jobs.c.state.in_([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED]), jobs.c.swept_at.is_(None))
+        .where(jobs.c.state.in_(TERMINAL_JOBS), jobs.c.swept_at.is_(None))
         .order_by(jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -99,7 +99,7 @@ def _choose(
     for item in stored:
         look = item.inspection
         assert look is not None
-        phash = None if look.flat else look.phash
+        phash = look.telling_phash
         duplicate = scope.index.find(look.sha256, phash, scope.bits) or batch.find(look.sha256, phash, scope.bits)
         if duplicate is not None:
             refused.append((item, duplicate))

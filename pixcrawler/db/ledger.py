@@ -159,8 +159,7 @@ class PostgresLedger:
 
     def duplicate_of(self, inspection: Inspection) -> Reason | None:
         """See `Ledger.duplicate_of`."""
-        phash = None if inspection.flat else inspection.phash
-        return self._scope.index.find(inspection.sha256, phash, self._scope.bits)
+        return self._scope.index.find(inspection.sha256, inspection.telling_phash, self._scope.bits)
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""

@@ -49,7 +49,7 @@ class Watcher:
         started = attempt.state == AttemptState.RUNNING
         known = await self._state(attempt)
         if started and attempt.lapsed:
-            await self._end(attempt, AttemptState.LOST, "no sign of life from the crawl process")
+            await self._end(attempt, AttemptState.LOST, "no sign of life from the crawl process", if_lapsed=True)
         elif known == "finished":
             await self._end(attempt, AttemptState.LOST, "the crawl process ended without an outcome")
         elif attempt.lapsed and known in ("pending", "running"):
@@ -95,13 +95,13 @@ class Watcher:
             logger.warning("%s", error)
             return None if attempt.lapsed and attempt.state != AttemptState.DISPATCHING else "unknown"
 
-    async def _end(self, attempt: Any, state: AttemptState, reason: str) -> None:
+    async def _end(self, attempt: Any, state: AttemptState, reason: str, *, if_lapsed: bool = False) -> None:
         async with transaction(self._engine) as connection:
             await jobs.share(connection, attempt.job)
             await runs.lock(connection, attempt.run)
             now = await attempts.lock(connection, attempt.run, attempt.attempt)
             # A heartbeat may have come in the meantime: then it lives.
-            revived = reason.startswith("no sign") and now is not None and not now.lapsed
+            revived = if_lapsed and now is not None and not now.lapsed
             if not revived and await attempts.end(connection, attempt.run, attempt.attempt, state, reason):
                 logger.warning("attempt %s-%s: %s", attempt.run, attempt.attempt, reason)
 
