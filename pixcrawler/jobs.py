@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -263,6 +263,14 @@ def _groups(quotas: Mapping[str, int]) -> list[dict[str, int]]:
             groups.append({})
         groups[-1][keyword] = quota
     return groups
+
+
+TAIL = 300  # candidates after which a keyword is judged
+
+
+def hardly_any_kept(tail: Collection[bool]) -> bool:
+    """Whether a keyword is barren: its last 300 candidates, kept or not, are fewer than 1 % kept."""
+    return len(tail) == TAIL and sum(tail) < TAIL / 100
 
 
 def candidate_limit(asked: Any) -> Any:

@@ -16,11 +16,10 @@ from pixcrawler.config import Config
 from pixcrawler.duplicates import Index
 from pixcrawler.errors import UsageError
 from pixcrawler.items import ImageItem, Inspection
-from pixcrawler.jobs import KEPT, AttemptState, Funnel, Outcome, Reason, Slice, Spent, fill
+from pixcrawler.jobs import KEPT, TAIL, AttemptState, Funnel, Outcome, Reason, Slice, Spent, fill, hardly_any_kept
 from pixcrawler.ledger import Run
 
 ALL = 10**9  # missing, when all there are is wanted
-TAIL = 300  # candidates after which a keyword is judged
 CLAIMED = ("width", "height", "mime", "filesize")  # what sources say and we measure
 LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}  # as many readers of lines see them
 
@@ -128,8 +127,7 @@ class LocalLedger:
 
     def barren(self, keyword: str) -> bool:
         """See `Ledger.barren`. Who wants all there are wants the rare ones too."""
-        tail = self._tallies[keyword].tail
-        return self.run.slices[keyword].quota is not None and len(tail) == TAIL and sum(tail) < TAIL / 100
+        return self.run.slices[keyword].quota is not None and hardly_any_kept(self._tallies[keyword].tail)
 
     def top_up(self) -> dict[str, list[ImageItem]]:
         """See `Ledger.top_up`."""

@@ -19,13 +19,12 @@ from pixcrawler.db.keeping import Claim, JobStopped, Scope
 from pixcrawler.db.patience import persist
 from pixcrawler.errors import LeaseLost, UsageError
 from pixcrawler.items import ImageItem, Inspection
-from pixcrawler.jobs import KEPT, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent
+from pixcrawler.jobs import KEPT, TAIL, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent, hardly_any_kept
 from pixcrawler.ledger import Run
 from pixcrawler.naming import keyword_slugs
 
 T = TypeVar("T")
 
-TAIL = 300  # candidates after which a keyword is judged
 CONNECTIONS = 2  # one for the books, one for the heartbeat
 
 JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
@@ -57,7 +56,7 @@ class PostgresLedger:
         self._claim = Claim(0, int(run), int(attempt), 0, {})
         self._scope = Scope("", config.near_duplicate_bits)
         self._kept: dict[str, int] = {}
-        self._tails: dict[str, deque[str]] = {}
+        self._tails: dict[str, deque[bool]] = {}  # kept or not
         self._batches = Batches(self._decide)
         self._beaten_at = 0.0
         self._stopped = False
@@ -95,7 +94,7 @@ class PostgresLedger:
         for keyword in slices:
             self._kept[keyword] = kept.get((self._claim.run, keyword), 0)
             decisions = await candidates.last_decisions(connection, self._claim.run, keyword, TAIL)
-            self._tails[keyword] = deque(decisions, TAIL)
+            self._tails[keyword] = deque((decision == KEPT for decision in decisions), TAIL)
         await self._scope.refresh(connection)
 
     async def open_candidates(self) -> tuple[list[ImageItem], list[ImageItem]]:
@@ -180,7 +179,7 @@ class PostgresLedger:
         )
         keywords = {item.key: item.keyword for item in stored} | {d.key: keyword for keyword, d in rejected}
         for key, decision in decided.items():
-            self._tails[keywords[key]].append(decision)
+            self._tails[keywords[key]].append(decision == KEPT)
             self._kept[keywords[key]] += decision == KEPT
         return decided
 
@@ -192,8 +191,7 @@ class PostgresLedger:
 
     def barren(self, keyword: str) -> bool:
         """See `Ledger.barren`."""
-        tail = self._tails[keyword]
-        return len(tail) == TAIL and sum(decision == KEPT for decision in tail) < TAIL / 100
+        return hardly_any_kept(self._tails[keyword])
 
     def top_up(self) -> dict[str, list[ImageItem]]:
         """Nothing: the dispatcher plans."""
