@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import iter_modules
@@ -15,6 +16,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pixcrawler.errors import UsageError
 
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
+
+NOT_FOR_CRAWLS = frozenset({"SCRAPYD_NODES"})  # has the passwords of all nodes
+# What any Python process goes by: programs, home, language, time zone, scratch space, modules, certificates.
+FOR_PYTHON = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8", "VIRTUAL_ENV"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+    }
+)
 
 
 def _words(value: object) -> object:
@@ -56,6 +67,19 @@ def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
     return urls
 
 
+def _limits(what: str, amount: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Checks words such as `openverse:2`: a `what`, and a number of `amount`."""
+
+    def check(words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            name, _, number = word.partition(":")
+            if not name or not number.isdecimal() or int(number) < 1:
+                raise ValueError(f"expected {what}:{amount}, such as the default, not {word!r}")
+        return words
+
+    return check
+
+
 class Config(BaseSettings):
     """The settings of every process. A field's name in upper case, with its prefix, is the variable's name."""
 
@@ -73,6 +97,12 @@ class Config(BaseSettings):
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
     contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
 
+    # Who gets how much at once. A node's slots are in SCRAPYD_NODES.
+    job_limits: Annotated[Words, AfterValidator(_limits("credits", "jobs"))] = ("0:1", "1000:3", "10000:10")
+    source_limits: Annotated[Words, AfterValidator(_limits("source", "runs"))] = ()  # unnamed sources have none
+
+    fault: Words = ()  # point:probability; for tests: where the process kills itself, see faults.py
+
     # Which pictures are good enough.
     min_side: int = Field(200, ge=1)  # pixels; DataComp's basic filter
     max_aspect: float = Field(3.0, ge=1)  # long side : short side; DataComp's basic filter
@@ -82,7 +112,7 @@ class Config(BaseSettings):
     heartbeat_seconds: float = Field(10, gt=0)
     lease_seconds: float = Field(45, gt=0)
     fence_seconds: float = Field(30, gt=0)
-    dispatch_seconds: float = Field(30, gt=0)  # a node that has not answered is asked what it knows
+    dispatch_seconds: float = Field(15, gt=0)  # an attempt that has not begun by then is looked into
     cancel_seconds: float = Field(10, gt=0)  # from INT to KILL
     poll_seconds: float = Field(0.5, gt=0)  # the dispatcher's and exporter's beat when idle
     projection_seconds: float = Field(1, gt=0)  # Realtime checks each change once per subscriber
@@ -102,6 +132,16 @@ class Config(BaseSettings):
         return tuple(Node(url) for url in self.scrapyd_nodes)
 
     @property
+    def jobs_by_credits(self) -> dict[int, int]:
+        """From how many credits on, how many jobs of an owner run at once."""
+        return {int(least): int(jobs) for least, jobs in (word.split(":") for word in self.job_limits)}
+
+    @property
+    def runs_by_source(self) -> dict[str, int]:
+        """How many runs of a source may be at work at once; sources that are not named have no limit."""
+        return {source: int(runs) for source, runs in (word.split(":") for word in self.source_limits)}
+
+    @property
     def user_agent(self) -> str:
         """Who asks, and where to complain."""
         from pixcrawler import __version__
@@ -112,6 +152,24 @@ class Config(BaseSettings):
     def base_url(source: str) -> str | None:
         """The operator's own address of a source (a mirror, a test server), if there is one."""
         return os.environ.get(BASE_URL_PREFIX + source.upper()) or None
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of `Config`."""
+    return str(Config.model_fields[field].validation_alias or f"PIXCRAWLER_{field.upper()}")
+
+
+def crawl_environment() -> dict[str, str]:
+    """The variables a crawl process may see: our settings and what Python needs; nobody else's secrets."""
+    allowed = (FOR_PYTHON | {variable(field) for field in Config.model_fields}) - NOT_FOR_CRAWLS
+    return {
+        name: value for name, value in os.environ.items() if name in allowed or name.startswith((BASE_URL_PREFIX, "LC_"))
+    }
+
+
+def node_variable(option: str) -> str:
+    """What the environment says about a Scrapyd node of ours, in preference to its scrapyd.conf; empty if nothing."""
+    return os.environ.get(f"SCRAPYD_{option.upper()}", "")
 
 
 def source_names() -> tuple[str, ...]:

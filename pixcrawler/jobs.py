@@ -61,7 +61,8 @@ class ExportState(StrEnum):
 
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})
-ACTIVE_ATTEMPTS = frozenset({AttemptState.DISPATCHING, AttemptState.DISPATCHED, AttemptState.RUNNING})
+UNBEGUN_ATTEMPTS = frozenset({AttemptState.DISPATCHING, AttemptState.DISPATCHED})
+ACTIVE_ATTEMPTS = UNBEGUN_ATTEMPTS | {AttemptState.RUNNING}
 
 KEPT = "kept"
 

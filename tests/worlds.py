@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +31,12 @@ class Node:
         self.states: dict[str, str] = {}
         self.refusal: str | None = None
         self.loses: str | None = None  # "request": it never arrives; "answer": it is heeded, and nobody is told
+        self.hangs = False  # accepts connections, and never answers
+        self.conflicts = False  # knows every job already, as our node says of one it has met
+        self.unauthorised = False
+        self.starts = "running"  # what becomes of a job that is scheduled; "pending" for ever: the node is wedged
+        self.asked = threading.Event()
+        self.ended = threading.Event()
         self.url = ""
 
     def answer(self, service: str, values: dict[str, str]) -> dict[str, Any]:
@@ -38,9 +44,11 @@ class Node:
             return {"status": "error", "message": self.refusal}
         if service == "schedule.json":
             self.scheduled.append(values["jobid"])
-            self.states[values["jobid"]] = "running"
+            self.states[values["jobid"]] = self.starts
         elif service == "cancel.json":
-            self.cancelled.append((values["job"], values.get("signal", "INT")))
+            self.cancelled.append((values["job"], values["signal"]))
+            if self.states.get(values["job"]) == "pending":
+                del self.states[values["job"]]
         return {"status": "ok", "currstate": self.states.get(values.get("job", ""))}
 
 
@@ -55,13 +63,21 @@ def serving(node: Node) -> Iterator[Node]:
 
         def _answer(self, values: str) -> None:
             given = {name: texts[0] for name, texts in parse_qs(values).items()}
+            node.asked.set()
+            if node.hangs:
+                node.ended.wait()
+                self.close_connection = True
+                return
             if node.loses:
                 if node.loses == "answer":
                     node.answer(urlsplit(self.path).path.strip("/"), given)
                 self.close_connection = True
                 return
-            body = json.dumps(node.answer(urlsplit(self.path).path.strip("/"), given)).encode()
-            self.send_response(200)
+            service = urlsplit(self.path).path.strip("/")
+            known = node.conflicts and service == "schedule.json"
+            answer = {"status": "error", "message": "known"} if known else node.answer(service, given)
+            body = json.dumps(answer).encode() if not node.unauthorised else b"<html>Unauthorized</html>"
+            self.send_response(409 if known else 401 if node.unauthorised else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -76,6 +92,7 @@ def serving(node: Node) -> Iterator[Node]:
     try:
         yield node
     finally:
+        node.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -114,6 +131,18 @@ class World:
                 await dispatcher.tick()
             finally:
                 await dispatcher.close()
+
+    def run(self, story: Callable[[Dispatcher], Awaitable[Any]], **changes: Any) -> Any:
+        """Tells a story of one dispatcher, which remembers."""
+        return asyncio.run(self._run(story, self.settings.model_copy(update=changes)))
+
+    async def _run(self, story: Callable[[Dispatcher], Awaitable[Any]], settings: Config) -> Any:
+        assert settings.database_url is not None
+        dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings)
+        try:
+            return await story(dispatcher)
+        finally:
+            await dispatcher.close()
 
     def crawl(self, attempt: str, play: Callable[[PostgresLedger], Any], **changes: Any) -> Any:
         """Plays a crawl process; Scrapyd sees it end."""
@@ -205,6 +234,7 @@ def settings(database_url: str, node: Node, tmp_path: Path) -> Config:
         lease_seconds=60,
         retry_seconds=0.001,
         default_sources=("openverse",),
+        job_limits=("0:1000",),
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import typer
 
+from pixcrawler import faults
 from pixcrawler.cli.access import in_transaction, run
 from pixcrawler.cli.display import console, funnel_table
 from pixcrawler.cli.watching import watch
@@ -67,6 +68,7 @@ def exporter() -> None:
 
 def _run_service(service: Callable[[str, Config, asyncio.Event], Awaitable[None]]) -> None:
     settings = config()
+    faults.arm()
     _log_to_stderr(settings)
     with calm_exit(database(settings)) as url:
         run(serve(lambda stop: service(url, settings, stop)))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import attempts, runs
-from pixcrawler.jobs import ACTIVE_ATTEMPTS, AttemptState
+from pixcrawler.jobs import ACTIVE_ATTEMPTS, UNBEGUN_ATTEMPTS, AttemptState
 
 
 def in_seconds(seconds: float) -> ColumnElement[Any]:
@@ -43,12 +44,13 @@ async def lock(connection: AsyncConnection, run: int, attempt: int, *, read: boo
 
 
 async def active(connection: AsyncConnection, job: int | None = None) -> list[Any]:
-    """Active attempts with `lapsed`, `source` and `cancel_age` (seconds since INT was sent), oldest first."""
+    """Active attempts with `lapsed`, `source`, `age` and `cancel_age` (seconds; since INT was sent), oldest first."""
     statement = (
         select(
             attempts,
             runs.c.source,
             (attempts.c.lease_until <= func.now()).label("lapsed"),
+            func.extract("epoch", func.now() - attempts.c.created_at).label("age"),
             func.extract("epoch", func.now() - attempts.c.cancel_sent_at).label("cancel_age"),
         )
         .join(runs, runs.c.id == attempts.c.run)
@@ -67,11 +69,14 @@ async def ended(connection: AsyncConnection, run: int) -> list[Any]:
 
 
 async def delivered(connection: AsyncConnection, run: int, attempt: int, *, log: str, lease_seconds: float) -> None:
-    """Marks that the node accepted the attempt; nothing, if the process has claimed it already."""
-    values = {"state": AttemptState.DISPATCHED, "log": log, "lease_until": in_seconds(lease_seconds)}
-    dispatching = attempts.c.state == AttemptState.DISPATCHING
-    await connection.execute(update(attempts).where(_is(run, attempt), dispatching).values(values))
-    await connection.execute(update(attempts).where(_is(run, attempt)).values(log=log))
+    """Marks that the node has the attempt, and gives it time to begin; the process may have claimed it already."""
+    begun = attempts.c.state.not_in(UNBEGUN_ATTEMPTS)
+    values = {
+        "state": case((begun, attempts.c.state), else_=AttemptState.DISPATCHED),
+        "lease_until": case((begun, attempts.c.lease_until), else_=in_seconds(lease_seconds)),
+        "log": log,
+    }
+    await connection.execute(update(attempts).where(_is(run, attempt)).values(values))
 
 
 async def start(connection: AsyncConnection, run: int, attempt: int, lease_seconds: float) -> None:
@@ -93,12 +98,6 @@ async def renew(connection: AsyncConnection, run: int, attempt: int, lease_secon
     return (await connection.scalar(statement)) is not None
 
 
-async def extend(connection: AsyncConnection, run: int, attempt: int, lease_seconds: float) -> None:
-    """Gives an attempt that its node knows more time to start."""
-    values = {"lease_until": in_seconds(lease_seconds)}
-    await connection.execute(update(attempts).where(_is(run, attempt)).values(values))
-
-
 async def count_decided(connection: AsyncConnection, run: int, attempt: int, number: int) -> None:
     """Adds to the candidates the attempt has decided."""
     values = {"decided": attempts.c.decided + number}
@@ -110,9 +109,17 @@ async def cancel_sent(connection: AsyncConnection, run: int, attempt: int) -> No
     await connection.execute(update(attempts).where(_is(run, attempt)).values(cancel_sent_at=func.now()))
 
 
-async def end(connection: AsyncConnection, run: int, attempt: int, state: AttemptState, reason: str) -> bool:
-    """Ends an active attempt. False: it had ended already."""
+async def end(
+    connection: AsyncConnection,
+    run: int,
+    attempt: int,
+    state: AttemptState,
+    reason: str,
+    *,
+    among: Collection[AttemptState] = ACTIVE_ATTEMPTS,
+) -> bool:
+    """Ends an attempt that is in one of the states `among`. False: it is not (any more)."""
     values = {"state": state, "reason": reason or None, "ended_at": func.clock_timestamp()}
-    still_active = attempts.c.state.in_(ACTIVE_ATTEMPTS)
-    statement = update(attempts).where(_is(run, attempt), still_active).values(values).returning(attempts.c.run)
+    as_expected = attempts.c.state.in_(among)
+    statement = update(attempts).where(_is(run, attempt), as_expected).values(values).returning(attempts.c.run)
     return (await connection.scalar(statement)) is not None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pixcrawler.db import accounts
 from pixcrawler.db.crawler import jobs
 from pixcrawler.db.public import crawl_jobs, projects
 from pixcrawler.jobs import JobState
@@ -50,10 +52,11 @@ SEEN = (
     "task_ids",
     "completed_at",
 )
+# "cancelled" on a job at work is its owner's wish, which must outlive us until it is heeded.
 PROJECT = """
 UPDATE public.crawl_jobs c SET {assignments}, updated_at = now()
 FROM ({truth} WHERE {which}) t
-WHERE c.id = t.id AND ({differences})
+WHERE c.id = t.id AND ({differences}) AND (c.status <> 'cancelled' OR t.status <> 'running')
 """
 
 
@@ -70,6 +73,14 @@ def _projection(which: str) -> Any:
 
 PROJECT_ONE = _projection("j.id = :job")
 PROJECT_ALL_AT_WORK = _projection("j.state IN ('crawling', 'cancelling', 'exporting')")
+# Other statuses (archived, …) are the front end's own business.
+RESTORE = _projection("""
+    j.state IN ('completed', 'failed', 'cancelled') AND EXISTS (
+        SELECT FROM public.crawl_jobs p WHERE p.id = j.id AND p.status <> j.state
+        AND p.status IN ('pending', 'running', 'completed', 'failed', 'cancelled')
+    )
+""")
+ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('projection', 0))")
 
 
 async def create(
@@ -101,18 +112,30 @@ async def ask_cancel(connection: AsyncConnection, job: int) -> str | None:
     return before
 
 
-async def pending(connection: AsyncConnection, limit: int) -> list[Any]:
-    """Unclaimed pending jobs, oldest first: id, name, keywords, max_images, project_id, owner, options."""
-    statement = (
-        select(
-            *crawl_jobs.c["id", "name", "keywords", "max_images", "project_id"],
-            projects.c.user_id.label("owner"),
-            jobs.c.options,
-        )
+async def pending(connection: AsyncConnection, limit: int, jobs_by_credits: Mapping[int, int]) -> list[Any]:
+    """Unclaimed pending jobs that may start: id, name, keywords, max_images, project_id, owner, options.
+
+    Of each owner as many of the oldest as have room; the first of all owners, then the second. Those without an owner
+    have no limit, and queue like those of one.
+    """
+    place = func.row_number().over(partition_by=projects.c.user_id, order_by=crawl_jobs.c.id)
+    queue = (
+        select(crawl_jobs.c.id, projects.c.user_id.label("owner"), jobs.c.options, place.label("place"))
         .outerjoin(projects, projects.c.id == crawl_jobs.c.project_id)
         .outerjoin(jobs, jobs.c.id == crawl_jobs.c.id)
         .where(crawl_jobs.c.status == "pending", or_(jobs.c.id.is_(None), jobs.c.state == JobState.PENDING))
-        .order_by(crawl_jobs.c.id)
+        .subquery("queue")
+    )
+    room = accounts.room(jobs_by_credits)
+    statement = (
+        select(
+            *crawl_jobs.c["id", "name", "keywords", "max_images", "project_id"],
+            *queue.c["owner", "options"],
+        )
+        .join(queue, queue.c.id == crawl_jobs.c.id)
+        .outerjoin(room, room.c.owner == queue.c.owner)
+        .where(or_(queue.c.owner.is_(None), queue.c.place <= room.c.jobs))
+        .order_by(queue.c.place, crawl_jobs.c.id)
         .limit(limit)
     )
     return list((await connection.execute(statement)).all())
@@ -132,15 +155,31 @@ async def unwanted(connection: AsyncConnection) -> list[int]:
     return list((await connection.scalars(statement)).all())
 
 
-async def start(connection: AsyncConnection, job: int) -> None:
-    """Shows that work on a job has begun."""
+async def start(connection: AsyncConnection, job: int) -> bool:
+    """Shows that work on a pending job has begun. False: it is not pending any more."""
     changed = {"status": "running", "started_at": func.now(), "updated_at": func.now()}
-    await connection.execute(update(crawl_jobs).where(crawl_jobs.c.id == job).values(changed))
+    statement = update(crawl_jobs).where(crawl_jobs.c.id == job, crawl_jobs.c.status == "pending").values(changed)
+    return (await connection.scalar(statement.returning(crawl_jobs.c.id))) is not None
 
 
-async def project(connection: AsyncConnection, job: int | None = None) -> None:
-    """Writes what is true of one job, or of all at work, over the front end's rows that say something else."""
-    if job is None:
+async def is_wanted(connection: AsyncConnection, job: int) -> bool:
+    """Whether the job's row is there and not cancelled; it stays so until the end of the transaction."""
+    statement = select(crawl_jobs.c.status).where(crawl_jobs.c.id == job).with_for_update()
+    return (await connection.scalar(statement)) not in (None, "cancelled")
+
+
+async def project(connection: AsyncConnection, job: int) -> None:
+    """Writes what is true of one job over the front end's row, if that says something else."""
+    await connection.execute(PROJECT_ONE, {"job": job})
+
+
+async def project_all(connection: AsyncConnection) -> None:
+    """The same for all at work; nothing while another dispatcher does it, whose rows would come in another order."""
+    if await connection.scalar(ALONE):
         await connection.execute(PROJECT_ALL_AT_WORK)
-    else:
-        await connection.execute(PROJECT_ONE, {"job": job})
+
+
+async def restore(connection: AsyncConnection) -> None:
+    """Gives jobs that have ended back the status in which they did."""
+    if await connection.scalar(ALONE):
+        await connection.execute(RESTORE)

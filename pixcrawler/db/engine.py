@@ -16,12 +16,13 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from pixcrawler import faults
 from pixcrawler.errors import DatabaseUnavailable, UsageError
 
 DRIVER = "postgresql+psycopg"
@@ -129,6 +130,10 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with connect_errors(engine.url):
         async with engine.begin() as connection:
             yield connection
+            if state := faults.refusal():
+                await connection.execute(
+                    text(f"DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '{state}'; END $$")
+                )
 
 
 @contextmanager

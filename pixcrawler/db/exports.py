@@ -77,9 +77,11 @@ async def renew(connection: AsyncConnection, export: int, tries: int, lease_seco
 
 
 async def publish(connection: AsyncConnection, export: int, tries: int, *, key: str, size: int, sha256: str) -> bool:
-    """Marks the file of our try as the dataset. False: it is not ours any more."""
+    """Marks the file of our try as the dataset, once or again. False: it is not ours any more."""
     values = {"state": ExportState.DONE, "key": key, "size": size, "sha256": sha256, "ended_at": func.now()}
-    statement = update(exports).where(_mine(export, tries)).values(values).returning(exports.c.id)
+    published = (exports.c.id == export) & (exports.c.state == ExportState.DONE) & (exports.c.key == key)
+    ours = or_(_mine(export, tries), published)
+    statement = update(exports).where(ours).values(values).returning(exports.c.id)
     return (await connection.scalar(statement)) is not None
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs
 from pixcrawler.db.batching import Batches
@@ -19,7 +20,19 @@ from pixcrawler.db.keeping import Claim, JobStopped, Scope
 from pixcrawler.db.patience import persist
 from pixcrawler.errors import LeaseLost, UsageError
 from pixcrawler.items import ImageItem, Inspection
-from pixcrawler.jobs import KEPT, TAIL, AttemptState, JobState, Outcome, Reason, RunState, Slice, Spent, hardly_any_kept
+from pixcrawler.jobs import (
+    KEPT,
+    TAIL,
+    UNBEGUN_ATTEMPTS,
+    AttemptState,
+    JobState,
+    Outcome,
+    Reason,
+    RunState,
+    Slice,
+    Spent,
+    hardly_any_kept,
+)
 from pixcrawler.ledger import Run
 from pixcrawler.naming import keyword_slugs
 
@@ -68,6 +81,7 @@ class PostgresLedger:
         """Claims the attempt; see `Ledger.open`."""
         sent = time.monotonic()
         run = await self._persist(self._open)
+        faults.reach("crawl.opened")
         self._beaten_at = sent
         return run
 
@@ -79,7 +93,7 @@ class PostgresLedger:
             return None
         run = await runs.lock(connection, self._claim.run)
         attempt = await attempts.lock(connection, *key)
-        if attempt.state not in (AttemptState.DISPATCHING, AttemptState.DISPATCHED):
+        if attempt.state not in UNBEGUN_ATTEMPTS:
             return None
         await attempts.start(connection, *key, self._config.lease_seconds)
         self._claim = Claim(job.id, *key, job.generation, keyword_slugs(job.keywords))
@@ -126,6 +140,7 @@ class PostgresLedger:
 
         nothing: set[str] = set()
         new = await self._guarded(book, nothing)
+        faults.reach("crawl.paged")
         self.run.slices[keyword].cursor = cursor
         self.run.slices[keyword].spent = spent
         return list({item.key: item for item in items if item.key in new}.values())
@@ -152,6 +167,7 @@ class PostgresLedger:
             await candidates.begin(connection, self._claim.run, keys)
 
         await self._guarded(book, None)
+        faults.reach("crawl.begun")
         self._batches.begin(keys)
 
     # Deciding
@@ -177,6 +193,7 @@ class PostgresLedger:
         decided = await self._guarded(
             lambda connection: keeping.decide(connection, self._claim, self._scope, room, stored, refusals), nothing
         )
+        faults.reach("crawl.decided")
         keywords = {item.key: item.keyword for item in stored} | {d.key: keyword for keyword, d in rejected}
         for key, decision in decided.items():
             self._tails[keywords[key]].append(decision == KEPT)
@@ -220,7 +237,9 @@ class PostgresLedger:
     async def close(self, outcome: Outcome) -> None:
         """See `Ledger.close`."""
         await self._batches.settle()
+        faults.reach("crawl.closing")
         await self._persist(lambda connection: self._close(connection, outcome))
+        faults.reach("crawl.closed")
         await self.dispose()
 
     async def dispose(self) -> None:

@@ -37,7 +37,7 @@ async def persist(engine: AsyncEngine, book: Callable[[AsyncConnection], Awaitab
             async with transaction(engine) as connection:
                 return await book(connection)
         except (DatabaseUnavailable, DBAPIError) as error:
-            if not _passing(error):
+            if not is_passing(error):
                 raise
             reason = str(error).partition("\n")[0]
             if time.monotonic() > deadline:
@@ -47,7 +47,8 @@ async def persist(engine: AsyncEngine, book: Callable[[AsyncConnection], Awaitab
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _passing(error: Exception) -> bool:
+def is_passing(error: Exception) -> bool:
+    """Whether the same may well succeed in a moment."""
     if isinstance(error, DatabaseUnavailable):
         return True
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in PASSING
@@ -61,8 +62,10 @@ async def repeat(step: Callable[[], Awaitable[bool]], stop: asyncio.Event, poll_
             if await step():
                 continue
             pause = poll_seconds
-        except DatabaseUnavailable as error:
-            logger.warning("%s; trying again in %.0f s", error, pause)
+        except (DatabaseUnavailable, DBAPIError) as error:
+            if not is_passing(error):
+                raise
+            logger.warning("%s; trying again in %.1f s", str(error).partition("\n")[0], pause)
             pause = min(2 * pause, LONGEST_REST)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)

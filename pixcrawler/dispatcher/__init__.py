@@ -8,7 +8,7 @@ tick    claim pending rows
         plan jobs of which a run ended, or that have met too many candidates
         deliver runs that are due to nodes with free slots
         end jobs whose runs have all ended
-        project the truth into the front end's rows
+        project the truth into the front end's rows, over whatever their owners have written there
 
 All state is in the database: any number of dispatchers may run, and any may die at any point.
 """
@@ -20,20 +20,21 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import check, crawl_jobs, engine
 from pixcrawler.db.patience import repeat
 from pixcrawler.dispatcher.claiming import claim_pending
 from pixcrawler.dispatcher.delivering import Deliverer
 from pixcrawler.dispatcher.ending import end_jobs, heed_wishes
+from pixcrawler.dispatcher.nodes import Nodes
 from pixcrawler.dispatcher.planning import plan_jobs, plan_overflowing
-from pixcrawler.dispatcher.scrapyd import Scrapyd
 from pixcrawler.dispatcher.watching import Watcher
 
 logger = logging.getLogger(__name__)
 
-CONNECTIONS = 2  # the tick needs one; the second spares a wait when one has to be replaced
-OVERFLOW_SECONDS = 10.0  # counts every candidate of every job at work
+CONNECTIONS = 3  # the tick needs one, and conversations with nodes book what comes of them
+RARELY_SECONDS = 10.0  # what looks at every candidate of every job at work, or at every job there was
 
 
 class Dispatcher:
@@ -42,12 +43,13 @@ class Dispatcher:
     def __init__(self, url: str, config: Config) -> None:
         self._config = config
         self._engine = engine.create(url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS)
-        self._nodes = [Scrapyd(node) for node in config.nodes]
+        self._nodes = Nodes(config)
         self._deliverer = Deliverer(self._engine, config, self._nodes)
         self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)
         self._watch = _Every(config.projection_seconds, self._watcher.watch)
         self._project = _Every(config.projection_seconds, self._project_all)
-        self._plan_overflowing = _Every(OVERFLOW_SECONDS, lambda: plan_overflowing(self._engine))
+        self._plan_overflowing = _Every(RARELY_SECONDS, lambda: plan_overflowing(self._engine))
+        self._restore = _Every(RARELY_SECONDS, self._restore_all)
 
     async def require_schema(self) -> None:
         """Raises `SchemaMismatch` for a database we cannot serve."""
@@ -64,17 +66,22 @@ class Dispatcher:
         await self._deliverer.deliver()
         await end_jobs(self._engine)
         await self._project()
+        await self._restore()
         return False
 
     async def close(self) -> None:
-        """Closes all connections."""
-        for node in self._nodes:
-            await node.close()
+        """Ends what was begun with the nodes, and closes all connections."""
+        await self._nodes.close()
         await self._engine.dispose()
 
     async def _project_all(self) -> None:
         async with engine.transaction(self._engine) as connection:
-            await crawl_jobs.project(connection)
+            await crawl_jobs.project_all(connection)
+        faults.reach("dispatcher.projected")
+
+    async def _restore_all(self) -> None:
+        async with engine.transaction(self._engine) as connection:
+            await crawl_jobs.restore(connection)
 
 
 class _Every:

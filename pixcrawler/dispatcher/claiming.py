@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.config import Config, source_names
-from pixcrawler.db import crawl_jobs, jobs, messages
+from pixcrawler.db import accounts, crawl_jobs, jobs, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
@@ -19,15 +19,18 @@ AT_ONCE = 50  # rows looked at in one tick
 async def claim_pending(engine: AsyncEngine, config: Config) -> None:
     """Claims what is pending, each job in a transaction of its own: a bad row hurts no other."""
     async with transaction(engine) as connection:
-        rows = await crawl_jobs.pending(connection, AT_ONCE)
+        rows = await crawl_jobs.pending(connection, AT_ONCE, config.jobs_by_credits)
 
     async def claim(connection: AsyncConnection, row: Any) -> None:
-        await _claim(connection, config, row)
+        async with connection.begin_nested() as attempt:
+            if not await _claim(connection, config, row):
+                await attempt.rollback()
 
-    await for_each(engine, rows, claim)
+    await for_each(engine, rows, claim, "dispatcher.claimed")
 
 
-async def _claim(connection: AsyncConnection, config: Config, row: Any) -> None:
+async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
+    """False: nothing of it shall stay, for the row is not to be had: not any more, or not yet."""
     try:
         if row.owner is None:
             raise UsageError("the job belongs to no project")
@@ -35,8 +38,10 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> None:
         asked = parse_max_images(row.max_images)
         options = {**(row.options or {}), "sources": _sources(config, row.options or {})}
     except UsageError as error:
-        await _refuse(connection, row, str(error))
-        return
+        return await _refuse(connection, row, str(error))
+    await jobs.lock_name(connection, f"owner:{row.owner}")
+    if not await accounts.may_start(connection, row.owner, config.jobs_by_credits):
+        return False
     claimed = await jobs.claim(
         connection,
         row.id,
@@ -48,9 +53,10 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> None:
         options=options,
         deadline_seconds=config.deadline_seconds,
     )
-    if claimed:
-        await messages.log(connection, row.owner, row.id, "START_CRAWL_JOB", {"keywords": keywords, "asked": asked})
-        await crawl_jobs.start(connection, row.id)
+    if not (claimed and await crawl_jobs.start(connection, row.id)):
+        return False
+    await messages.log(connection, row.owner, row.id, "START_CRAWL_JOB", {"keywords": keywords, "asked": asked})
+    return True
 
 
 def _sources(config: Config, options: dict[str, Any]) -> list[str]:
@@ -63,15 +69,18 @@ def _sources(config: Config, options: dict[str, Any]) -> list[str]:
     return sources
 
 
-async def _refuse(connection: AsyncConnection, row: Any, reason: str) -> None:
-    if await jobs.refuse(connection, row.id, row.owner, reason):
-        if row.owner is not None:
-            await messages.tell_end(
-                connection,
-                owner=row.owner,
-                job=row.id,
-                project_id=row.project_id,
-                state=JobState.FAILED,
-                message=f"“{row.name}” cannot be crawled: {reason}",
-            )
-        await crawl_jobs.project(connection, row.id)
+async def _refuse(connection: AsyncConnection, row: Any, reason: str) -> bool:
+    refused = await jobs.refuse(connection, row.id, row.owner, reason)
+    if not (refused and await crawl_jobs.is_wanted(connection, row.id)):
+        return False
+    if row.owner is not None:
+        await messages.tell_end(
+            connection,
+            owner=row.owner,
+            job=row.id,
+            project_id=row.project_id,
+            state=JobState.FAILED,
+            message=f"“{row.name}” cannot be crawled: {reason}",
+        )
+    await crawl_jobs.project(connection, row.id)
+    return True

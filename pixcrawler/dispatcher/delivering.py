@@ -2,97 +2,104 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import Counter
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
 from pixcrawler.db.engine import transaction
-from pixcrawler.dispatcher.scrapyd import Scrapyd
+from pixcrawler.dispatcher.nodes import REFUSED_REST_SECONDS, Nodes, emptiest
 from pixcrawler.errors import NodeDown, NodeRefused, NodeUnavailable
-from pixcrawler.jobs import AttemptState, JobState, RunState
-
-logger = logging.getLogger(__name__)
-
-REST_SECONDS = 2.0  # a node that failed is left alone at first; doubles to the longest
-LONGEST_REST_SECONDS = 30.0
+from pixcrawler.jobs import UNBEGUN_ATTEMPTS, AttemptState, JobState, RunState
 
 
 class Deliverer:
-    """Sends attempts to nodes, the one with most free slots first."""
+    """Sends attempts to nodes, to the one with most free slots first."""
 
-    def __init__(self, engine: AsyncEngine, config: Config, nodes: list[Scrapyd]) -> None:
+    def __init__(self, engine: AsyncEngine, config: Config, nodes: Nodes) -> None:
         self._engine = engine
         self._config = config
         self._nodes = nodes
-        self._rest: dict[str, tuple[float, float]] = {}  # node → until when, how long the next time
 
     async def deliver(self) -> None:
         """Starts attempts while runs are due and slots are free."""
+        limits = self._config.runs_by_source
         async with transaction(self._engine) as connection:
-            taken = Counter(row.node for row in await attempts.active(connection))
-            free = {n: n.node.slots - taken[n.node.name] for n in self._nodes if self._rested(n)}
-            due = await runs.due(connection, max(0, sum(n for n in free.values() if n > 0)))
+            await self._nodes.judge(connection)
+            taken = Counter(attempt.node for attempt in await attempts.active(connection))
+            free = self._nodes.free(taken)
+            due = await runs.due(connection, sum(n for n in free.values() if n > 0), limits)
         for row in due:
-            node = max(free, key=lambda n: free[n], default=None)
-            if node is None or free[node] <= 0 or not self._rested(node):
-                return
-            if await self._attempt(node, row.job, row.run):
-                free[node] -= 1
+            name = emptiest(free)
+            if name is None:
+                break
+            number = await self._book(name, row)
+            if number is not None:
+                free[name] -= 1
+                self._nodes.given(name, (row.run, number))
+                self.post(name, row.run, number, row.source)
+        await self._nodes.hear()
 
-    async def repeat(self, node: Scrapyd, run: int, attempt: int, spider: str) -> None:
-        """Posts an attempt once more of which its node knows nothing."""
-        await self._post(node, run, attempt, spider)
-
-    async def _attempt(self, node: Scrapyd, job_id: int, run_id: int) -> bool:
+    async def _book(self, name: str, due: Any) -> int | None:
+        """Books an attempt, if it still has a place. The advisory locks keep other dispatchers from the same place."""
+        node = self._nodes.get(name)
+        limit = self._config.runs_by_source.get(due.source)
+        assert node is not None
         async with transaction(self._engine) as connection:
-            await jobs.lock_name(connection, f"node:{node.node.name}")
-            job = await jobs.lock(connection, job_id)
-            run = await runs.lock(connection, run_id)
-            active = [row for row in await attempts.active(connection) if row.node == node.node.name]
-            due = run.state in (RunState.PENDING, RunState.DEFERRED)
-            if job is None or job.state != JobState.CRAWLING or not due or len(active) >= node.node.slots:
-                return False
+            await jobs.lock_name(connection, f"node:{name}")
+            if limit is not None:
+                await jobs.lock_name(connection, f"source:{due.source}")
+            job = await jobs.lock(connection, due.job)
+            run = await runs.lock(connection, due.run)
+            if job is None or job.state != JobState.CRAWLING or run.state not in (RunState.PENDING, RunState.DEFERRED):
+                return None
+            active = [attempt for attempt in await attempts.active(connection) if attempt.node == name]
+            if len(active) >= node.node.slots:
+                return None
+            if limit is not None and await runs.at_work(connection, due.source) >= limit:
+                return None
             number = await attempts.create(
-                connection, job=job_id, run=run_id, node=node.node.name, lease_seconds=self._config.dispatch_seconds
+                connection, job=due.job, run=due.run, node=name, lease_seconds=self._config.dispatch_seconds
             )
-            await runs.attend(connection, run_id)
-        await self._post(node, run_id, number, run.source)
-        return True
+            await runs.attend(connection, due.run)
+        faults.reach("dispatcher.booked")
+        return number
 
-    async def _post(self, node: Scrapyd, run: int, attempt: int, spider: str) -> None:
-        name = f"{run}-{attempt}"
+    def post(self, name: str, run: int, attempt: int, spider: str) -> None:
+        """Asks a node to start a booked attempt, for the first time or once more."""
+        self._nodes.talk(f"attempt {run}-{attempt}", self._post(name, run, attempt, spider))
+
+    async def _post(self, name: str, run: int, attempt: int, spider: str) -> None:
+        node = self._nodes.get(name)
+        assert node is not None
+        job = f"{run}-{attempt}"
         try:
-            await node.schedule(spider, name)
+            await node.schedule(spider, job)
+            faults.reach("dispatcher.posted")
         except NodeDown as error:
-            await self._undelivered(node, run, attempt, AttemptState.UNDELIVERED, str(error))
+            self._nodes.failed(name, str(error))
+            await self._end(run, attempt, AttemptState.UNDELIVERED, str(error))
         except NodeRefused as error:
-            await self._undelivered(node, run, attempt, AttemptState.FAILED, str(error))
+            self._nodes.failed(name, str(error), REFUSED_REST_SECONDS)
+            await self._end(run, attempt, AttemptState.FAILED, str(error))
         except NodeUnavailable as error:
-            self._tire(node, str(error))  # whether it started is not known: it is asked when the lease is over
+            self._nodes.failed(name, str(error))  # whether it started is not known: the watcher finds out
         else:
-            self._rest.pop(node.node.name, None)
-            async with transaction(self._engine) as connection:
-                await attempts.delivered(
-                    connection,
-                    run,
-                    attempt,
-                    log=node.log(spider, name),
-                    lease_seconds=self._config.dispatch_seconds,
-                )
+            await self.delivered(name, run, attempt, spider)
 
-    async def _undelivered(self, node: Scrapyd, run: int, attempt: int, state: AttemptState, reason: str) -> None:
-        self._tire(node, reason)
+    async def delivered(self, name: str, run: int, attempt: int, spider: str) -> None:
+        """Books that a node has an attempt."""
+        node = self._nodes.get(name)
+        assert node is not None
         async with transaction(self._engine) as connection:
-            await attempts.end(connection, run, attempt, state, reason)
+            log = node.log(spider, f"{run}-{attempt}")
+            await attempts.delivered(connection, run, attempt, log=log, lease_seconds=self._config.dispatch_seconds)
+        faults.reach("dispatcher.delivered")
 
-    def _rested(self, node: Scrapyd) -> bool:
-        return self._rest.get(node.node.name, (0.0, 0.0))[0] <= time.monotonic()
-
-    def _tire(self, node: Scrapyd, reason: str) -> None:
-        _, seconds = self._rest.get(node.node.name, (0.0, REST_SECONDS))
-        logger.warning("%s; asking again in %.0f s", reason, seconds)
-        self._rest[node.node.name] = (time.monotonic() + seconds, min(2 * seconds, LONGEST_REST_SECONDS))
+    async def _end(self, run: int, attempt: int, state: AttemptState, reason: str) -> None:
+        async with transaction(self._engine) as connection:
+            await attempts.end(connection, run, attempt, state, reason, among=UNBEGUN_ATTEMPTS)
+        faults.reach("dispatcher.ended")

@@ -17,7 +17,7 @@ async def heed_wishes(engine: AsyncEngine) -> None:
     """Begins to cancel what its owner does not want any more."""
     async with transaction(engine) as connection:
         unwanted = await crawl_jobs.unwanted(connection)
-    await for_each(engine, unwanted, _begin_to_cancel)
+    await for_each(engine, unwanted, _begin_to_cancel, "dispatcher.heeded")
 
 
 async def _begin_to_cancel(connection: AsyncConnection, job: int) -> None:
@@ -29,8 +29,8 @@ async def end_jobs(engine: AsyncEngine) -> None:
     async with transaction(engine) as connection:
         cancelling = await jobs.in_state(connection, JobState.CANCELLING)
         exporting = await jobs.in_state(connection, JobState.EXPORTING)
-    await for_each(engine, cancelling, _end_cancelled)
-    await for_each(engine, exporting, _end_crawled)
+    await for_each(engine, cancelling, _end_cancelled, "dispatcher.finished")
+    await for_each(engine, exporting, _end_crawled, "dispatcher.finished")
 
 
 async def _end_cancelled(connection: AsyncConnection, job_id: int) -> None:
@@ -77,6 +77,9 @@ async def _all_runs_ended(connection: AsyncConnection, job: int) -> bool:
 
 
 async def _end(connection: AsyncConnection, job: Any, state: JobState, reason: str | None, message: str) -> None:
+    if state is not JobState.CANCELLED and not await crawl_jobs.is_wanted(connection, job.id):
+        await jobs.move(connection, job.id, [job.state], JobState.CANCELLING)  # its owner was faster
+        return
     outcome = job.outcome if state is JobState.COMPLETED else state
     await jobs.move(connection, job.id, [job.state], state, reason=reason, outcome=outcome)
     if job.owner is not None:

@@ -28,14 +28,14 @@ async def plan_jobs(engine: AsyncEngine) -> None:
     """Plans every job of which something new is known."""
     async with transaction(engine) as connection:
         due = await jobs.to_plan(connection)
-    await for_each(engine, due, _plan)
+    await for_each(engine, due, _plan, "dispatcher.planned")
 
 
 async def plan_overflowing(engine: AsyncEngine) -> None:
     """Plans the jobs that have met too many candidates, which ends them."""
     async with transaction(engine) as connection:
         due = await jobs.of_too_many_candidates(connection)
-    await for_each(engine, due, _plan)
+    await for_each(engine, due, _plan, "dispatcher.planned")
 
 
 async def _plan(connection: AsyncConnection, job_id: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -10,7 +11,7 @@ from pixcrawler.config import Node
 from pixcrawler.errors import NodeDown, NodeRefused, NodeUnavailable
 
 PROJECT = "pixcrawler"
-TIMEOUT_SECONDS = 10  # a node's first answer lists the spiders, which takes a second or two
+TIMEOUT_SECONDS = 5  # a node answers in milliseconds; Scrapyd's own first answer lists the spiders for a second or two
 
 
 class Scrapyd:
@@ -23,8 +24,10 @@ class Scrapyd:
         self._client = httpx.AsyncClient(base_url=node.url, auth=auth, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     async def schedule(self, spider: str, job: str) -> None:
-        """Asks for a crawl process. The caller makes sure that a job id is used once."""
-        await self._ask("POST", "schedule.json", {"project": PROJECT, "spider": spider, "jobid": job})
+        """Asks for a crawl process. Asked for a job it has met before, our node starts nothing: that is success."""
+        await self._ask(
+            "POST", "schedule.json", {"project": PROJECT, "spider": spider, "jobid": job}, HTTPStatus.CONFLICT
+        )
 
     async def state(self, job: str) -> str | None:
         """`pending`, `running`, `finished`, or None: the node knows nothing of it (any more)."""
@@ -32,11 +35,13 @@ class Scrapyd:
         state: str | None = answer.get("currstate")
         return state
 
-    async def cancel(self, job: str, signal: str | None = None) -> None:
-        """Sends INT, or `signal`; a job that waits in the node's queue is taken out of it."""
-        await self._ask(
-            "POST", "cancel.json", {"project": PROJECT, "job": job} | ({"signal": signal} if signal else {})
-        )
+    async def cancel(self, job: str, signal: str = "INT") -> None:
+        """Sends `signal`; a job that waits in the node's queue is taken out of it."""
+        await self._ask("POST", "cancel.json", {"project": PROJECT, "job": job, "signal": signal})
+
+    async def knock(self) -> None:
+        """Asks for nothing but an answer."""
+        await self._ask("GET", "daemonstatus.json", {})
 
     def log(self, spider: str, job: str) -> str:
         """The address of a job's log."""
@@ -46,16 +51,20 @@ class Scrapyd:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _ask(self, method: str, service: str, values: dict[str, str]) -> dict[str, Any]:
+    async def _ask(
+        self, method: str, service: str, values: dict[str, str], fine: HTTPStatus = HTTPStatus.OK
+    ) -> dict[str, Any]:
         about = {"params": values} if method == "GET" else {"data": values}
         try:
             response = await self._client.request(method, service, **about)  # type: ignore[arg-type]  # either of two
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                raise NodeRefused(f"Scrapyd at {self.node.name} refused our user name or password")
             answer = response.json()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NodeDown(f"Scrapyd at {self.node.name} cannot be reached: {error}") from None
         except (httpx.HTTPError, ValueError) as error:
             raise NodeUnavailable(f"Scrapyd at {self.node.name} did not answer: {error!r}") from None
-        if not isinstance(answer, dict) or answer.get("status") != "ok":
+        if not isinstance(answer, dict) or (answer.get("status") != "ok" and response.status_code != fine):
             message = answer.get("message") if isinstance(answer, dict) else None
             raise NodeRefused(f"Scrapyd at {self.node.name} refused: {message or response.status_code}")
         return answer

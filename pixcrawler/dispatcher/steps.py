@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pixcrawler import faults
 from pixcrawler.db.engine import transaction
+from pixcrawler.db.patience import is_passing
 from pixcrawler.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -16,14 +18,23 @@ Subject = TypeVar("Subject")
 
 
 async def for_each(
-    engine: AsyncEngine, subjects: Iterable[Subject], step: Callable[[AsyncConnection, Subject], Awaitable[object]]
+    engine: AsyncEngine,
+    subjects: Iterable[Subject],
+    step: Callable[[AsyncConnection, Subject], Awaitable[object]],
+    point: str,
 ) -> None:
-    """Takes `step` for every subject in a transaction of its own. What fails is logged, and tried at the next tick."""
+    """Takes `step` for every subject in a transaction of its own, each followed by the fault `point`.
+
+    What fails is logged, and tried at the next tick.
+    """
     for subject in subjects:
         try:
             async with transaction(engine) as connection:
                 await step(connection, subject)
+            faults.reach(point)
         except DatabaseUnavailable:
             raise
-        except Exception:  # a job that cannot be brought on must not stop the others
+        except Exception as error:  # a job that cannot be brought on must not stop the others
+            if is_passing(error):
+                continue
             logger.exception("%s failed for %s", step.__name__.strip("_"), getattr(subject, "id", subject))

@@ -3,112 +3,169 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
 from pixcrawler.dispatcher.delivering import Deliverer
-from pixcrawler.dispatcher.scrapyd import Scrapyd
+from pixcrawler.dispatcher.nodes import Nodes
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import NodeRefused, NodeUnavailable
-from pixcrawler.jobs import AttemptState, JobState, RunState
+from pixcrawler.jobs import ACTIVE_ATTEMPTS, UNBEGUN_ATTEMPTS, AttemptState, JobState, RunState
 
 logger = logging.getLogger(__name__)
 
 USELESS_ATTEMPTS = 3  # in a row, that ran and decided nothing
 ALL_ATTEMPTS = 10
+BEGINNING = 4  # times PIXCRAWLER_DISPATCH_SECONDS: a process may take as long to begin on a machine that is overloaded
+
+SILENT = "silent"  # the node cannot be asked
 
 
 class Watcher:
-    """Looks after active attempts. Scrapyd is asked whether a process exists, never how it ended."""
+    """Looks after active attempts. Scrapyd is asked whether a process exists, never how it ended.
 
-    def __init__(self, engine: AsyncEngine, config: Config, nodes: list[Scrapyd], deliverer: Deliverer) -> None:
+    An attempt may be ended here at any moment, whatever its process does: a process that begins after that finds out
+    before its first fetch, and one that runs has let its lease end.
+    """
+
+    def __init__(self, engine: AsyncEngine, config: Config, nodes: Nodes, deliverer: Deliverer) -> None:
         self._engine = engine
         self._config = config
-        self._nodes = {node.node.name: node for node in nodes}
+        self._nodes = nodes
         self._deliverer = deliverer
         self._repeated: set[tuple[int, int]] = set()
 
     async def watch(self) -> None:
-        """Looks at every active attempt once, then at the runs without one."""
+        """Looks at every active attempt, node by node, then at the runs without one."""
         async with transaction(self._engine) as connection:
             active = await attempts.active(connection)
             crawling = set(await jobs.in_state(connection, JobState.CRAWLING))
+        self._repeated &= {(attempt.run, attempt.attempt) for attempt in active}
+        on_node = defaultdict(list)
         for attempt in active:
-            if attempt.job in crawling:
-                await self._look(attempt)
-            else:
-                await self._cancel(attempt)
+            on_node[attempt.node].append(attempt)
+        for name, its in on_node.items():
+            self._nodes.talk(f"watch {name}", self._watch_node(its, crawling))
+        await self._nodes.hear()
         await self._settle_unattended()
 
-    async def _look(self, attempt: Any) -> None:
-        started = attempt.state == AttemptState.RUNNING
-        known = await self._state(attempt)
-        if started and attempt.lapsed:
+    async def _watch_node(self, its: Sequence[Any], crawling: Collection[int]) -> None:
+        for attempt in its:
+            known = await self._state(attempt)
+            faults.reach("dispatcher.asked")
+            if attempt.job not in crawling:
+                await self._cancel(attempt, known)
+            elif attempt.state == AttemptState.RUNNING:
+                await self._look_at_running(attempt, known)
+            else:
+                await self._look_at_sent(attempt, known)
+
+    async def _look_at_running(self, attempt: Any, known: str | None) -> None:
+        if attempt.lapsed:
             await self._end(attempt, AttemptState.LOST, "no sign of life from the crawl process", if_lapsed=True)
+            await self._send(attempt, "KILL")  # should it hang, it must not hold its slot
         elif known == "finished":
             await self._end(attempt, AttemptState.LOST, "the crawl process ended without an outcome")
-        elif attempt.lapsed and known in ("pending", "running"):
-            async with transaction(self._engine) as connection:
-                await attempts.extend(connection, attempt.run, attempt.attempt, self._config.dispatch_seconds)
-        elif attempt.lapsed and known is None:
-            await self._undelivered(attempt)
 
-    async def _undelivered(self, attempt: Any) -> None:
-        key = (attempt.run, attempt.attempt)
-        node = self._nodes.get(attempt.node)
-        if attempt.state == AttemptState.DISPATCHING and node and key not in self._repeated:
-            self._repeated.add(key)
-            await self._deliverer.repeat(node, *key, attempt.source)
-        else:
-            await self._end(attempt, AttemptState.UNDELIVERED, "the node knows nothing of it")
-
-    async def _cancel(self, attempt: Any) -> None:
-        node = self._nodes.get(attempt.node)
-        name = f"{attempt.run}-{attempt.attempt}"
-        known = await self._state(attempt)
-        if known == "finished" or (attempt.lapsed and known is None):
-            await self._end(attempt, AttemptState.CANCELLED, "cancelled")
+    async def _look_at_sent(self, attempt: Any, known: str | None) -> None:
+        """An attempt that has not begun. While its time is not up, only its end counts."""
+        if known == "finished":
+            await self._end(attempt, AttemptState.LOST, "the crawl process ended before it began", if_sent=True)
+        elif not attempt.lapsed:
             return
-        try:
-            if node and attempt.cancel_sent_at is None:
-                await node.cancel(name)
+        elif known == "running" and attempt.age < BEGINNING * self._config.dispatch_seconds:
+            await self._deliverer.delivered(attempt.node, attempt.run, attempt.attempt, attempt.source)
+        elif known == "running":
+            await self._send(attempt, "KILL")
+            await self._end(attempt, AttemptState.LOST, "the crawl process did not begin", if_sent=True)
+        elif known is None and attempt.state == AttemptState.DISPATCHING and self._not_repeated(attempt):
+            self._deliverer.post(attempt.node, attempt.run, attempt.attempt, attempt.source)
+        else:
+            await self._take_away(attempt, known)
+
+    def _not_repeated(self, attempt: Any) -> bool:
+        key = (attempt.run, attempt.attempt)
+        if key in self._repeated or not self._nodes.answers(attempt.node):
+            return False
+        self._repeated.add(key)
+        return True
+
+    async def _take_away(self, attempt: Any, known: str | None) -> None:
+        """Gives up an attempt that its node had time enough to start; the run goes to another one."""
+        reason = {
+            "pending": "the node has a free slot and does not start it",
+            SILENT: "the node does not answer",
+            None: "the node knows nothing of it",
+        }[known]
+        if known != SILENT:
+            await self._send(attempt, "INT")  # out of its queue
+            self._nodes.failed(attempt.node, f"Scrapyd at {attempt.node} does not start {_name(attempt)}: {reason}")
+        await self._end(attempt, AttemptState.UNDELIVERED, reason, if_sent=True)
+
+    async def _cancel(self, attempt: Any, known: str | None) -> None:
+        begun = attempt.state == AttemptState.RUNNING
+        if not begun or known == "finished" or (attempt.lapsed and known in (None, SILENT)):
+            await self._end(attempt, AttemptState.CANCELLED, "cancelled", if_sent=not begun)
+        if known in ("pending", "running"):
+            if attempt.cancel_sent_at is None:
+                await self._send(attempt, "INT")
+                faults.reach("dispatcher.cancelled")
                 async with transaction(self._engine) as connection:
                     await attempts.cancel_sent(connection, attempt.run, attempt.attempt)
-            elif node and attempt.cancel_age > self._config.cancel_seconds:
-                await node.cancel(name, "KILL")
-        except (NodeUnavailable, NodeRefused) as error:
-            logger.warning("%s", error)
+            elif attempt.cancel_age > self._config.cancel_seconds:
+                await self._send(attempt, "KILL")
 
     async def _state(self, attempt: Any) -> str | None:
-        """What the node knows; "unknown" when it cannot be asked."""
+        """What the node knows; `SILENT` when it cannot be asked; None for a node that is configured no more."""
         node = self._nodes.get(attempt.node)
         if node is None:
             return None
+        if not self._nodes.answers(attempt.node):
+            return SILENT
         try:
-            return await node.state(f"{attempt.run}-{attempt.attempt}")
+            return await node.state(_name(attempt))
         except (NodeUnavailable, NodeRefused) as error:
-            logger.warning("%s", error)
-            return None if attempt.lapsed and attempt.state != AttemptState.DISPATCHING else "unknown"
+            self._nodes.failed(attempt.node, str(error))
+            return SILENT
 
-    async def _end(self, attempt: Any, state: AttemptState, reason: str, *, if_lapsed: bool = False) -> None:
+    async def _send(self, attempt: Any, signal: str) -> None:
+        node = self._nodes.get(attempt.node)
+        if node is None or not self._nodes.answers(attempt.node):
+            return
+        try:
+            await node.cancel(_name(attempt), signal)
+        except (NodeUnavailable, NodeRefused) as error:
+            self._nodes.failed(attempt.node, str(error))
+
+    async def _end(
+        self, attempt: Any, state: AttemptState, reason: str, *, if_lapsed: bool = False, if_sent: bool = False
+    ) -> None:
+        """Ends an attempt: only if its lease is still over, or only if it still has not begun."""
+        key = (attempt.run, attempt.attempt)
+        among = UNBEGUN_ATTEMPTS if if_sent else ACTIVE_ATTEMPTS
         async with transaction(self._engine) as connection:
             await jobs.share(connection, attempt.job)
             await runs.lock(connection, attempt.run)
-            now = await attempts.lock(connection, attempt.run, attempt.attempt)
-            # A heartbeat may have come in the meantime: then it lives.
-            revived = if_lapsed and now is not None and not now.lapsed
-            if not revived and await attempts.end(connection, attempt.run, attempt.attempt, state, reason):
-                logger.warning("attempt %s-%s: %s", attempt.run, attempt.attempt, reason)
+            now = await attempts.lock(connection, *key)
+            if now is None or (if_lapsed and not now.lapsed):  # a heartbeat has come in the meantime
+                return
+            if not await attempts.end(connection, *key, state, reason, among=among):
+                return
+        logger.warning("attempt %s: %s", _name(attempt), reason)
+        faults.reach("dispatcher.ended")
 
     async def _settle_unattended(self) -> None:
         async with transaction(self._engine) as connection:
             unattended = await runs.unattended(connection)
-        await for_each(self._engine, unattended, self._settle)
+        await for_each(self._engine, unattended, self._settle, "dispatcher.settled")
 
     async def _settle(self, connection: AsyncConnection, unattended: Any) -> None:
         job = await jobs.lock(connection, unattended.job)
@@ -132,3 +189,7 @@ class Watcher:
         else:
             seconds = self._config.retry_seconds * 2 ** max(0, useless - 1)
             await runs.wait(connection, run, RunState.PENDING, seconds)
+
+
+def _name(attempt: Any) -> str:
+    return f"{attempt.run}-{attempt.attempt}"

@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import candidates, check, engine, exports, images, jobs, runs
 from pixcrawler.db.engine import transaction
-from pixcrawler.db.patience import repeat
+from pixcrawler.db.patience import persist, repeat
 from pixcrawler.errors import DatabaseUnavailable, ExportFailed, StorageFailed
 from pixcrawler.export import zip as zip_format
 from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
-from pixcrawler.jobs import JobState
+from pixcrawler.jobs import Funnel, JobState
 from pixcrawler.storage import Storage, open_storage
 
+Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # one for the work, one for the lease
@@ -71,6 +74,7 @@ class Exporter:
             if job is None or job.state != JobState.EXPORTING:
                 return False
             mine = await exports.claim(connection, free.id, self._config.export_lease_seconds)
+        faults.reach("exporter.claimed")
         if mine is not None and mine.tries > exports.TRIES:
             await self._give_up(job, mine, "the exporter died while building it")
         elif mine is not None:
@@ -87,9 +91,11 @@ class Exporter:
             await self._give_up(job, mine, str(error))
 
     async def _give_up(self, job: Any, mine: Any, reason: str) -> None:
-        async with transaction(self._engine) as connection:
+        async def book(connection: AsyncConnection) -> None:
             await jobs.share(connection, job.id)
             await exports.give_up(connection, mine.id, mine.tries, reason)
+
+        await self._persist(book)
 
     async def _pack(self, job: Any, mine: Any) -> None:
         dataset, rows = await self._load(job, mine)
@@ -99,21 +105,25 @@ class Exporter:
             archive = folder / "dataset.zip"
             built = await asyncio.to_thread(zip_format.build, dataset, pictures, self._storage.read, archive)
             await asyncio.to_thread(zip_format.verify, archive, built)
+            faults.reach("exporter.built")
             await self._storage.put_file(key, archive, "application/zip")
-        async with transaction(self._engine) as connection:
-            now = await jobs.share(connection, job.id)
-            wanted = now is not None and now.state == JobState.EXPORTING
-            published = wanted and await exports.publish(
-                connection, mine.id, mine.tries, key=key, size=built.size, sha256=built.sha256
-            )
-        if not published:
+        faults.reach("exporter.stored")
+        file = {"key": key, "size": built.size, "sha256": built.sha256}
+        if not await self._persist(lambda connection: self._publish(connection, job.id, mine, file)):
             await self._storage.delete(key)
+        faults.reach("exporter.published")
+
+    async def _publish(self, connection: AsyncConnection, job: int, mine: Any, file: dict[str, Any]) -> bool:
+        now = await jobs.share(connection, job)
+        wanted = now is not None and now.state == JobState.EXPORTING
+        return wanted and await exports.publish(connection, mine.id, mine.tries, **file)
+
+    async def _persist(self, book: Callable[[AsyncConnection], Awaitable[Value]]) -> Value:
+        """A transaction that waits for the database: what was built must not be built again."""
+        return await persist(self._engine, book, self._config.export_lease_seconds)
 
     async def _load(self, job: Any, mine: Any) -> tuple[Dataset, list[Any]]:
-        async with transaction(self._engine) as connection:
-            rows = await images.of_job(connection, job.id)
-            funnel = await candidates.job_funnel(connection, job.id)
-            history = await runs.of_job(connection, job.id)
+        rows, funnel, history = await self._persist(lambda connection: self._read(connection, job.id))
         lines = [RunLine(run.source, tuple(run.slices), **run.funnel) for run in history if run.funnel]
         dataset = Dataset(
             job=job.id,
@@ -127,7 +137,11 @@ class Exporter:
             runs=tuple(lines),
             version=mine.version,
         )
-        return dataset, list(rows)
+        return dataset, rows
+
+    async def _read(self, connection: AsyncConnection, job: int) -> tuple[list[Any], Funnel, list[Any]]:
+        rows = await images.of_job(connection, job)
+        return list(rows), await candidates.job_funnel(connection, job), await runs.of_job(connection, job)
 
     @asynccontextmanager
     async def _lease(self, mine: Any) -> AsyncIterator[None]:
@@ -142,7 +156,7 @@ class Exporter:
     async def _renew(self, mine: Any) -> None:
         while True:
             await asyncio.sleep(self._config.export_lease_seconds / 4)
-            with suppress(DatabaseUnavailable):
+            with suppress(DatabaseUnavailable, DBAPIError):
                 async with transaction(self._engine) as connection:
                     await exports.renew(connection, mine.id, mine.tries, self._config.export_lease_seconds)
 
@@ -160,8 +174,8 @@ class Exporter:
         return job is not None
 
     async def _pictures(self, job: int) -> set[str]:
-        async with transaction(self._engine) as connection:
-            return {row["metadata"]["storage_key"] for row in await images.of_job(connection, job)}
+        rows = await self._persist(lambda connection: images.of_job(connection, job))
+        return {row["metadata"]["storage_key"] for row in rows}
 
     async def _sweep(self, prefix: str, wanted: set[str]) -> None:
         """Deletes what no row refers to: the losers of races, the leftovers of dead processes and failed tries."""

@@ -11,6 +11,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from twisted.python.failure import Failure
 
+from pixcrawler import faults
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.config import config
 from pixcrawler.crawling import BREAK_OFF, Rejected, leave
@@ -51,6 +52,7 @@ class Progress:
             raise NotConfigured("not a source")  # `scrapy shell` and `scrapy fetch`
         progress = cls(spider)
         try:
+            faults.arm()
             spider.ledger = _ledger(spider)
         except PixCrawlerError as error:
             leave(error)

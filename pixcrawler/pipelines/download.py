@@ -17,6 +17,7 @@ from scrapy.pipelines.images import ImagesPipeline
 from scrapy.utils.request import RequestFingerprinter
 from twisted.python.failure import Failure
 
+from pixcrawler import faults
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.crawling import Rejected
 from pixcrawler.errors import NotAnImage, PixCrawlerError
@@ -73,6 +74,7 @@ class DownloadPipeline(ImagesPipeline):
     async def process_item(self, item: ImageItem) -> ImageItem:  # type: ignore[override]
         await super().process_item(item)
         assert item.body is not None
+        faults.reach("crawl.fetched")
         try:
             item.inspection = await self.inspectors.inspect(item.body)
         except NotAnImage as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from pixcrawler import faults
 from pixcrawler.config import config
 from pixcrawler.crawling import Rejected
 from pixcrawler.errors import StorageFailed
@@ -29,6 +30,7 @@ class UploadPipeline(Component):
         except StorageFailed as error:
             self.spider.give_up(error)
             raise Rejected(Reason.CANCELLED) from error
+        faults.reach("crawl.stored")
         item.body = None
         return item
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from worlds import bring, crawling, pictures
 
 from pixcrawler.db.ledger import PostgresLedger
+from pixcrawler.dispatcher import Dispatcher
+from pixcrawler.dispatcher.ending import end_jobs
 from pixcrawler.jobs import AttemptState, Outcome, Reason
 
 
@@ -89,3 +92,45 @@ def test_the_owner_may_delete_the_row(world):
     assert world.crawl("1-1", play) == [Reason.CANCELLED, Reason.CANCELLED]
     world.tick(2)
     assert world.state(job)[0] == "cancelled"
+
+
+def test_a_wish_that_comes_between_look_and_projection_is_not_overwritten(world):
+    job = world.insert(["cat"])
+    world.tick()
+
+    async def story(dispatcher: Dispatcher) -> str:
+        world.sql("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
+        await dispatcher._project_all()
+        return str(world.job(job)["status"])
+
+    assert world.run(story) == "cancelled"
+
+
+def test_the_owner_may_be_faster_than_the_end(world):
+    job = world.insert(["cat"], 5)
+    world.tick()
+    world.crawl("1-1", crawling(5))
+    world.tick(2)
+    world.sql("UPDATE crawler.exports SET state = 'done', key = 'k', size = 1, sha256 = 's'")
+
+    async def story(dispatcher: Dispatcher) -> None:
+        world.sql("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
+        await end_jobs(dispatcher._engine)
+        await end_jobs(dispatcher._engine)
+
+    world.run(story)
+    assert world.state(job)[0] == world.job(job)["status"] == "cancelled"
+    assert [kind for kind, *_ in world.notices()] == ["info"]
+
+
+@pytest.mark.parametrize("written", ["pending", "running", "cancelled"])
+def test_what_has_ended_stays_as_it_ended(world, written):
+    job = world.insert([])  # fails at once
+    other = world.insert([])
+    world.tick()
+    world.sql("UPDATE public.crawl_jobs SET status = %s WHERE id = %s", (written, job))
+    world.sql("UPDATE public.crawl_jobs SET status = 'archived' WHERE id = %s", (other,))
+    world.tick()
+    assert world.job(job)["status"] == "failed"
+    assert world.job(other)["status"] == "archived"  # the front end's own business
+    assert len(world.notices()) == 2
