@@ -85,3 +85,34 @@ def test_a_loop_goes_on_when_the_database_is_back() -> None:
 
     asyncio.run(run())
     assert told == ["step"] * 4
+
+
+def test_a_loop_outlives_what_others_caused(database_url: str) -> None:
+    book = Failing("40001", 2)
+
+    async def work(own: AsyncEngine) -> None:
+        stop = asyncio.Event()
+
+        async def step() -> bool:
+            async with engine.transaction(own) as connection:
+                await book(connection)
+            stop.set()
+            return False
+
+        await repeat(step, stop, 0.01)
+
+    with_engine(database_url, work)
+    assert book.calls == 3
+
+
+def test_a_loop_ends_with_what_is_wrong_itself(database_url: str) -> None:
+    async def work(own: AsyncEngine) -> None:
+        async def step() -> bool:
+            async with engine.transaction(own) as connection:
+                await Failing("22012", 1)(connection)
+            return False
+
+        await repeat(step, asyncio.Event(), 0.01)
+
+    with pytest.raises(DBAPIError):
+        with_engine(database_url, work)

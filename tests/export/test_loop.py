@@ -12,7 +12,10 @@ import pytest
 from pictures import encoded, photo
 from worlds import World, pictures
 
+from pixcrawler.db import engine
+from pixcrawler.db import exports as statements
 from pixcrawler.db.ledger import PostgresLedger
+from pixcrawler.errors import DatabaseUnavailable
 from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
 from pixcrawler.jobs import AttemptState, Outcome, Spent
@@ -144,3 +147,22 @@ def test_cancelled_while_it_is_packed(world: World, monkeypatch: pytest.MonkeyPa
     assert world.job(job)["status"] == "cancelled"
     assert exports(world)[0][0] == "cancelled"
     assert not any(path.suffix == ".zip" for path in files(world, job))
+
+
+def test_a_commit_of_unknown_outcome_keeps_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    crawled(world)
+    publish = statements.publish
+
+    async def commits_and_is_not_heard(*arguments: Any, **file: Any) -> bool:
+        monkeypatch.setattr(statements, "publish", publish)
+        own = engine.create(str(world.settings.database_url.get_secret_value()), application_name="test", pool_size=1)
+        async with engine.transaction(own) as elsewhere:
+            assert await publish(elsewhere, *arguments[1:], **file)
+        await own.dispose()
+        raise DatabaseUnavailable("the connection broke")
+
+    monkeypatch.setattr(statements, "publish", commits_and_is_not_heard)
+    export(world)
+    [(state, key)] = world.sql("SELECT state, key FROM crawler.exports")
+    assert state == "done"
+    assert (world.settings.data_dir / "storage" / key).exists()
