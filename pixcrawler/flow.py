@@ -21,6 +21,9 @@ from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.ledger import Ledger, Run
 
+KNOWN_IN_A_ROW = 5_000  # results that bring nothing new; a retried job passes what it knows, which is seldom more
+LEAST_PAGE = 20  # an empty page counts as a small one
+
 END_LEVELS = {AttemptState.FAILED: logging.ERROR, AttemptState.CANCELLED: logging.INFO}
 
 
@@ -40,6 +43,7 @@ class Share:
     keyword: str
     cursor: Any
     spent: Spent | None
+    known_in_a_row: int = 0  # results since the last one that was new
     waiting: deque[ImageItem] = field(default_factory=deque)  # booked, not yet begun
 
 
@@ -236,7 +240,11 @@ class Flow(scrapy.Spider):
     async def _book(self, page: Page, share: Share) -> None:
         if page.cursor == share.cursor and not page.spent:
             page.spent = Spent.EXHAUSTED  # a source that does not move on would never end
-        share.waiting.extend(await self.ledger.add_page(share.keyword, page.items, page.cursor, page.spent))
+        if share.known_in_a_row >= KNOWN_IN_A_ROW:
+            page.spent = page.spent or Spent.EXHAUSTED  # nor would one that goes in circles
+        new = await self.ledger.add_page(share.keyword, page.items, page.cursor, page.spent)
+        share.known_in_a_row = 0 if new else share.known_in_a_row + max(len(page.items), LEAST_PAGE)
+        share.waiting.extend(new)
         share.cursor, share.spent = page.cursor, page.spent
 
     def _read(self, response: Response, share: Share) -> Page:

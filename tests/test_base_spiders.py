@@ -20,6 +20,7 @@ from pixcrawler.asking import Asker, checked, retry_after
 from pixcrawler.base_spiders import Page, PagedSearch, UrlList
 from pixcrawler.crawling import IN_FLIGHT, Arguments, Window
 from pixcrawler.errors import SourceRefused, SourceSaysLater, UsageError
+from pixcrawler.flow import Share
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 
@@ -71,6 +72,27 @@ def test_any_text_is_understood_or_refused_in_a_line(given_: dict[str, str]) -> 
     except UsageError as error:
         complaint = str(error)
     assert complaint.isprintable()
+
+
+@pytest.mark.parametrize("size", [0, 20, 500])
+def test_a_source_that_goes_in_circles_is_left(size: int) -> None:
+    class KnowsAll:
+        async def add_page(self, *_: object) -> list[ImageItem]:
+            return []
+
+    spider = Search(keywords="otter")
+    spider.ledger = KnowsAll()  # type: ignore[assignment]
+    share = Share("otter", 0, None)
+
+    async def turn_pages() -> int:
+        for number in range(1, 1000):
+            await spider._book(Page([item(n) for n in range(size)], cursor=number), share)
+            if share.spent:
+                return number
+        return 0
+
+    assert asyncio.run(turn_pages()) == 1 + 5_000 // max(size, 20)
+    assert share.spent is Spent.EXHAUSTED
 
 
 def test_an_operators_address_is_asked_without_delay(settings_env: Callable[..., None]) -> None:
