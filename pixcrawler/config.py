@@ -67,6 +67,12 @@ def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
     return urls
 
 
+def _from_nothing(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not any(word.startswith("0:") for word in words):
+        raise ValueError("a limit from 0 credits on is missing, such as 0:1")
+    return words
+
+
 def _limits(what: str, amount: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     """Checks words such as `openverse:2`: a `what`, and a number of `amount`."""
 
@@ -98,7 +104,11 @@ class Config(BaseSettings):
     contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
 
     # Who gets how much at once. A node's slots are in SCRAPYD_NODES.
-    job_limits: Annotated[Words, AfterValidator(_limits("credits", "jobs"))] = ("0:1", "1000:3", "10000:10")
+    job_limits: Annotated[Words, AfterValidator(_limits("credits", "jobs")), AfterValidator(_from_nothing)] = (
+        "0:1",
+        "1000:3",
+        "10000:10",
+    )
     source_limits: Annotated[Words, AfterValidator(_limits("source", "runs"))] = ()  # unnamed sources have none
 
     fault: Words = ()  # point:probability; for tests: where the process kills itself, see faults.py
@@ -162,9 +172,8 @@ def variable(field: str) -> str:
 def crawl_environment() -> dict[str, str]:
     """The variables a crawl process may see: our settings and what Python needs; nobody else's secrets."""
     allowed = (FOR_PYTHON | {variable(field) for field in Config.model_fields}) - NOT_FOR_CRAWLS
-    return {
-        name: value for name, value in os.environ.items() if name in allowed or name.startswith((BASE_URL_PREFIX, "LC_"))
-    }
+    prefixes = (BASE_URL_PREFIX, "LC_")
+    return {name: value for name, value in os.environ.items() if name in allowed or name.startswith(prefixes)}
 
 
 def node_variable(option: str) -> str:

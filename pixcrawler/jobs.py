@@ -60,6 +60,7 @@ class ExportState(StrEnum):
 
 
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})
 UNBEGUN_ATTEMPTS = frozenset({AttemptState.DISPATCHING, AttemptState.DISPATCHED})
 ACTIVE_ATTEMPTS = UNBEGUN_ATTEMPTS | {AttemptState.RUNNING}

@@ -47,6 +47,7 @@ class Web(ThreadingHTTPServer):
         self.answers: dict[str, Answer] = {}
         self.results: dict[str, list[str]] = {}  # keyword → paths an image search finds
         self.hits: Counter[str] = Counter()
+        self.log: list[tuple[float, str]] = []  # time.time() and path of each request
         self.latency = 0.0  # seconds before every answer
         self.asked = threading.Event()  # something was asked for
         self.ended = threading.Event()  # the test is over: nobody hangs any longer
@@ -78,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         self.server.hits[self.path] += 1
+        self.server.log.append((time.time(), self.path))
         self.server.asked.set()
         self.server.ended.wait(self.server.latency)
         if path == "/v1/images/" and path not in self.server.answers:

@@ -15,7 +15,7 @@ from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
 from pixcrawler.cli.display import as_data, console, details, in_json, jobs_table
 from pixcrawler.cli.watching import watch as watch_job
 from pixcrawler.config import config, source_names
-from pixcrawler.db import crawl_jobs, overview
+from pixcrawler.db import crawl_jobs, jobs, overview
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
@@ -28,7 +28,7 @@ NAME_LENGTH = 100  # of crawl_jobs.name
 LIST_SOURCE = "urls"
 CANCELLABLE = ("pending", "running", "cancelled")
 
-app = typer.Typer(name="jobs", help="Create, watch and cancel jobs.", no_args_is_help=True)
+app = typer.Typer(name="jobs", help="Create, watch, cancel, retry and extend jobs.", no_args_is_help=True)
 
 
 @app.command()
@@ -110,11 +110,11 @@ async def _project(connection: AsyncConnection, wanted: int | None) -> int:
 @app.command(name="list")
 def list_(as_json: AsJson = False) -> None:
     """List all jobs, the newest first."""
-    jobs = query(overview.all_jobs)
+    known = query(overview.all_jobs)
     if as_json:
-        typer.echo(json.dumps([asdict(job) for job in jobs], default=in_json, indent=2))
+        typer.echo(json.dumps([asdict(job) for job in known], default=in_json, indent=2))
     else:
-        console.print(jobs_table(jobs))
+        console.print(jobs_table(known))
 
 
 @app.command()
@@ -147,3 +147,28 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
     if before not in CANCELLABLE:
         raise UsageError(f"job {job} cannot be cancelled: it is {before}")
     typer.echo(json.dumps({"id": job, "before": before}) if as_json else f"job {job} is asked to stop; it was {before}")
+
+
+@app.command()
+def retry(job: JobId, as_json: AsJson = False) -> None:
+    """Take up an ended job again: what is missing is crawled, and the dataset is built."""
+    seconds = config().deadline_seconds
+    _goes_on(job, query(lambda connection: jobs.retry(connection, job, deadline_seconds=seconds)), as_json=as_json)
+
+
+@app.command()
+def extend(
+    job: JobId,
+    max_images: Annotated[int, typer.Option(help="How many good images are wanted in all.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask an ended job for more images; those it has stay."""
+    wanted = parse_max_images(max_images)
+    seconds = config().deadline_seconds
+    generation = query(lambda connection: jobs.extend(connection, job, wanted, deadline_seconds=seconds))
+    _goes_on(job, generation, as_json=as_json)
+
+
+def _goes_on(job: int, generation: int, *, as_json: bool) -> None:
+    said = {"id": job, "generation": generation}
+    typer.echo(json.dumps(said) if as_json else f"job {job} goes on; see it with: pixcrawler jobs watch {job}")

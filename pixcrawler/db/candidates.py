@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, text, update
+from sqlalchemy import ColumnElement, FromClause, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import candidates, runs
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import KEPT, NOT_HOLDING, UNFINISHED_RUNS, Funnel, Reason, RunState
+
+UNDONE = NOT_HOLDING - {Reason.DUPLICATE_URL}  # whose picture nobody has judged; of a duplicate, the other one tells
 
 # Those another run of the job has taken conflict with the partial unique index; they are counted by the second
 # statement. Those this run met before conflict with the primary key and are left alone by both.
@@ -124,49 +126,62 @@ async def kept_by_keyword(connection: AsyncConnection, job: int) -> dict[tuple[i
 
 
 async def last_decisions(connection: AsyncConnection, run: int, keyword: str, number: int) -> list[str]:
-    """The most recent decisions of a keyword in a run, oldest first."""
+    """The most recent decisions of a keyword in a run, oldest first; addresses known before were not looked at."""
+    looked_at = candidates.c.decision != Reason.DUPLICATE_URL
     statement = (
         select(candidates.c.decision)
-        .where(candidates.c.run == run, candidates.c.keyword == keyword, candidates.c.decision.is_not(None))
+        .where(candidates.c.run == run, candidates.c.keyword == keyword, looked_at)
         .order_by(candidates.c.seq.desc())
         .limit(number)
     )
     return list((await connection.scalars(statement)).all())[::-1]
 
 
-def _left_over(job: int) -> tuple[ColumnElement[bool], ...]:
-    """What ended runs of a job had no room for, each URL once, and none that another run has taken since."""
-    other = candidates.alias()
+def _left_over(job: int, generation: int) -> tuple[ColumnElement[bool], ...]:
+    """What ended runs of a job had no room for, and what those of earlier generations left undone.
+
+    Each URL once, and none that another run has taken since.
+    """
+    other, its_run = candidates.alias(), runs.alias()
     taken = or_(other.c.decision.is_(None), other.c.decision.not_in(NOT_HOLDING))
-    met_before = (other.c.decision == Reason.OVER_QUOTA) & (other.c.seq < candidates.c.seq)
+    met_before = _free(other, its_run, generation) & (other.c.seq < candidates.c.seq)
     elsewhere = exists().where(
         other.c.job == job,
         other.c.url_key == candidates.c.url_key,
         other.c.run != candidates.c.run,
+        other.c.run == its_run.c.id,
         or_(taken, met_before),
     )
     return (
         runs.c.job == job,
         runs.c.id == candidates.c.run,
         runs.c.state.not_in(UNFINISHED_RUNS),
-        candidates.c.decision == Reason.OVER_QUOTA,
+        _free(candidates, runs, generation),
         ~elsewhere,
     )
 
 
-async def left_over(connection: AsyncConnection, job: int) -> dict[tuple[str, str], int]:
-    """How many candidates of each (source, keyword) ended runs had no room for."""
-    statement = select(runs.c.source, candidates.c.keyword, func.count()).where(*_left_over(job))
+def _free(candidate: FromClause, its_run: FromClause, generation: int) -> ColumnElement[bool]:
+    """Whether a run of this generation may take up a candidate again; what failed in it, it does not try twice."""
+    undone = candidate.c.decision.in_(UNDONE) & (its_run.c.generation < generation)
+    return or_(candidate.c.decision == Reason.OVER_QUOTA, undone)
+
+
+async def left_over(connection: AsyncConnection, job: int, generation: int) -> dict[tuple[str, str], int]:
+    """How many candidates of each (source, keyword) a new run would be handed."""
+    statement = select(runs.c.source, candidates.c.keyword, func.count()).where(*_left_over(job, generation))
     rows = await connection.execute(statement.group_by(runs.c.source, candidates.c.keyword))
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-async def hand_over(connection: AsyncConnection, *, job: int, source: str, keyword: str, run: int) -> set[int]:
-    """Gives `run` what ended runs of the same source had no room for. Returns the runs it came from."""
+async def hand_over(
+    connection: AsyncConnection, *, job: int, generation: int, source: str, keyword: str, run: int
+) -> set[int]:
+    """Gives `run` what ended runs of the same source have left over. Returns the runs it came from."""
     reopened = {"decision": None, "detail": None, "decided_at": None, "begun": 0, "received": False}
     statement = (
         update(candidates)
-        .where(*_left_over(job), runs.c.source == source, candidates.c.keyword == keyword)
+        .where(*_left_over(job, generation), runs.c.source == source, candidates.c.keyword == keyword)
         .values(run=run, **reopened)
         .returning(runs.c.id)
     )

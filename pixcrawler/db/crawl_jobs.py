@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, text, update
+from sqlalchemy import func, insert, literal, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db import accounts
 from pixcrawler.db.crawler import jobs
-from pixcrawler.db.public import crawl_jobs, projects
-from pixcrawler.jobs import JobState
+from pixcrawler.db.public import crawl_jobs, credit_accounts, projects
+from pixcrawler.jobs import JOBS_AT_WORK, JobState
 
 # What is true of a job, as its owner sees it. A percentage of 100 means that the dataset is there.
 TRUTH = """
@@ -80,7 +80,8 @@ RESTORE = _projection("""
         AND p.status IN ('pending', 'running', 'completed', 'failed', 'cancelled')
     )
 """)
-ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('projection', 0))")
+PROJECTION = "projection"  # the advisory lock of those who write all rows
+ALONE = text(f"SELECT pg_try_advisory_xact_lock(hashtextextended('{PROJECTION}', 0))")
 
 
 async def create(
@@ -103,9 +104,7 @@ async def create(
 
 async def ask_cancel(connection: AsyncConnection, job: int) -> str | None:
     """Sets the wish to cancel, as the front end does. Returns the status before; None: no such job."""
-    before: str | None = await connection.scalar(
-        select(crawl_jobs.c.status).where(crawl_jobs.c.id == job).with_for_update()
-    )
+    before = await lock(connection, job)
     if before in ("pending", "running"):
         changed = {"status": "cancelled", "updated_at": func.now()}
         await connection.execute(update(crawl_jobs).where(crawl_jobs.c.id == job).values(changed))
@@ -115,26 +114,31 @@ async def ask_cancel(connection: AsyncConnection, job: int) -> str | None:
 async def pending(connection: AsyncConnection, limit: int, jobs_by_credits: Mapping[int, int]) -> list[Any]:
     """Unclaimed pending jobs that may start: id, name, keywords, max_images, project_id, owner, options.
 
-    Of each owner as many of the oldest as have room; the first of all owners, then the second. Those without an owner
-    have no limit, and queue like those of one.
+    The oldest of each owner, as far as the limit allows; those come first whose owners have fewest before them, at
+    work or waiting. Jobs without an owner have no limit, and queue like those of one.
     """
-    place = func.row_number().over(partition_by=projects.c.user_id, order_by=crawl_jobs.c.id)
-    queue = (
-        select(crawl_jobs.c.id, projects.c.user_id.label("owner"), jobs.c.options, place.label("place"))
+    waiting = (
+        select(projects.c.user_id.label("owner"), crawl_jobs.c.id)
+        .select_from(crawl_jobs)
         .outerjoin(projects, projects.c.id == crawl_jobs.c.project_id)
         .outerjoin(jobs, jobs.c.id == crawl_jobs.c.id)
         .where(crawl_jobs.c.status == "pending", or_(jobs.c.id.is_(None), jobs.c.state == JobState.PENDING))
-        .subquery("queue")
     )
-    room = accounts.room(jobs_by_credits)
+    at_work = select(jobs.c.owner, literal(0).label("id")).where(jobs.c.state.in_(JOBS_AT_WORK))
+    line = union_all(at_work, waiting).subquery("line")  # who is at work stands before all that wait
+    place = func.row_number().over(partition_by=line.c.owner, order_by=line.c.id).label("place")
+    queue = select(line, place).subquery("queue")
+    allowed = accounts.limit(credit_accounts.c.current_balance, jobs_by_credits)
     statement = (
         select(
             *crawl_jobs.c["id", "name", "keywords", "max_images", "project_id"],
-            *queue.c["owner", "options"],
+            queue.c.owner,
+            jobs.c.options,
         )
         .join(queue, queue.c.id == crawl_jobs.c.id)
-        .outerjoin(room, room.c.owner == queue.c.owner)
-        .where(or_(queue.c.owner.is_(None), queue.c.place <= room.c.jobs))
+        .outerjoin(jobs, jobs.c.id == crawl_jobs.c.id)
+        .outerjoin(credit_accounts, credit_accounts.c.user_id == queue.c.owner)
+        .where(or_(queue.c.owner.is_(None), queue.c.place <= allowed))
         .order_by(queue.c.place, crawl_jobs.c.id)
         .limit(limit)
     )
@@ -164,8 +168,21 @@ async def start(connection: AsyncConnection, job: int) -> bool:
 
 async def is_wanted(connection: AsyncConnection, job: int) -> bool:
     """Whether the job's row is there and not cancelled; it stays so until the end of the transaction."""
-    statement = select(crawl_jobs.c.status).where(crawl_jobs.c.id == job).with_for_update()
-    return (await connection.scalar(statement)) not in (None, "cancelled")
+    return await lock(connection, job) not in (None, "cancelled")
+
+
+async def lock(connection: AsyncConnection, job: int) -> str | None:
+    """The status of a row, locked until the end of the transaction. None: no such row."""
+    status: str | None = await connection.scalar(
+        select(crawl_jobs.c.status).where(crawl_jobs.c.id == job).with_for_update()
+    )
+    return status
+
+
+async def reopen(connection: AsyncConnection, job: int, status: str, **changes: object) -> None:
+    """Shows an ended job as `status` again, whatever its owner has written there since."""
+    changed = {"status": status, "progress": 0, "completed_at": None, "updated_at": func.now(), **changes}
+    await connection.execute(update(crawl_jobs).where(crawl_jobs.c.id == job).values(changed))
 
 
 async def project(connection: AsyncConnection, job: int) -> None:

@@ -30,7 +30,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from pixcrawler.jobs import ACTIVE_ATTEMPTS, NOT_HOLDING, AttemptState, ExportState, JobState, Reason, RunState
+from pixcrawler.jobs import (
+    ACTIVE_ATTEMPTS,
+    JOBS_AT_WORK,
+    NOT_HOLDING,
+    AttemptState,
+    ExportState,
+    JobState,
+    Reason,
+    RunState,
+)
 
 metadata = MetaData(schema="crawler")
 now = func.now()
@@ -73,6 +82,7 @@ jobs = Table(
     _one_of("state", JobState),
     CheckConstraint("kept BETWEEN 0 AND asked", name="kept_within_asked"),
     Index("jobs_state", "state"),
+    Index("jobs_at_work", "owner", postgresql_where=text(f"state IN ({_quoted(JOBS_AT_WORK)})")),
 )
 
 runs = Table(
@@ -117,6 +127,8 @@ attempts = Table(
     _timestamp("ended_at"),
     _one_of("state", AttemptState),
     Index("attempts_one_active", "run", unique=True, postgresql_where=text(f"state IN ({_quoted(ACTIVE_ATTEMPTS)})")),
+    Index("attempts_job", "job"),
+    Index("attempts_ended", "ended_at"),
     Index("attempts_active", "node", postgresql_where=text(f"state IN ({_quoted(ACTIVE_ATTEMPTS)})")),
 )
 

@@ -47,7 +47,7 @@ async def next_free(connection: AsyncConnection) -> Any:
     statement = (
         select(*exports.c["id", "job"])
         .join(jobs, jobs.c.id == exports.c.job)
-        .where(jobs.c.state == JobState.EXPORTING, _free())
+        .where(jobs.c.state == JobState.EXPORTING, jobs.c.generation == exports.c.generation, _free())
         .order_by(exports.c.id)
         .limit(1)
     )

@@ -1,4 +1,4 @@
-"""Statements on `crawler.jobs`."""
+"""Statements on `crawler.jobs`, and the two ways out of a terminal state: `retry` and `extend`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from uuid import UUID
 
 from sqlalchemy import and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pixcrawler.db import crawl_jobs, messages
 from pixcrawler.db.crawler import candidates, jobs, runs
-from pixcrawler.jobs import TERMINAL_JOBS, JobState, candidate_limit
+from pixcrawler.errors import UsageError
+from pixcrawler.jobs import TERMINAL_JOBS, JobState, Reason, candidate_limit
+
+# A job that is swept is locked for as long as that takes; meanwhile whoever waits here would keep all rows from being
+# projected.
+LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '5s'")
+LOCK_NOT_AVAILABLE = "55P03"
 
 # Read after the lock was taken, so that later means later: now() is the beginning of the transaction.
 clock = func.clock_timestamp()
@@ -95,15 +103,23 @@ async def to_plan(connection: AsyncConnection) -> list[int]:
 
 
 async def of_too_many_candidates(connection: AsyncConnection) -> list[int]:
-    """Crawling jobs that have met more candidates than they may; see `jobs.candidate_limit`."""
+    """Crawling jobs that have met more candidates than they may; see `candidates_allowed`."""
     statement = (
         select(jobs.c.id)
         .join(candidates, candidates.c.job == jobs.c.id)
-        .where(jobs.c.state == JobState.CRAWLING)
+        .where(jobs.c.state == JobState.CRAWLING, candidates.c.decision.is_distinct_from(Reason.DUPLICATE_URL))
         .group_by(jobs.c.id)
-        .having(func.count() >= candidate_limit(jobs.c.asked))
+        .having(func.count() >= candidates_allowed(jobs.c.asked, jobs.c.generation))
     )
     return list((await connection.scalars(statement)).all())
+
+
+def candidates_allowed(asked: Any, generation: Any) -> Any:
+    """Addresses a job may meet, each counted once, before it ends short. Of numbers, or of columns.
+
+    Every generation adds as many again: a job that has met its limit must be able to look further when it is retried.
+    """
+    return generation * candidate_limit(asked)
 
 
 async def planned(connection: AsyncConnection, job: int) -> None:
@@ -164,3 +180,78 @@ async def unswept(connection: AsyncConnection) -> int | None:
 async def swept(connection: AsyncConnection, job: int) -> None:
     """Remembers that a job's storage holds nothing but what belongs to it."""
     await connection.execute(update(jobs).where(jobs.c.id == job).values(swept_at=func.now()))
+
+
+async def retry(connection: AsyncConnection, job: int, *, deadline_seconds: float) -> int:
+    """Takes up an ended job again, for what is missing. Returns its generation. Raises `UsageError` if it cannot be."""
+    ended = await _lock_ended(connection, job, "retried", also_unclaimed=True)
+    if ended is None:
+        await crawl_jobs.reopen(connection, job, "pending")
+        return 1
+    if not ended.asked:
+        return await _claim_anew(connection, job)
+    if ended.state == JobState.COMPLETED and ended.kept >= ended.asked:
+        raise UsageError(f"job {job} is complete: nothing is missing (extend asks for more)")
+    return await _crawl_anew(connection, ended, ended.asked, deadline_seconds)
+
+
+async def extend(connection: AsyncConnection, job: int, asked: int, *, deadline_seconds: float) -> int:
+    """Asks an ended job for more images. Returns its generation. Raises `UsageError` if it cannot be asked."""
+    ended = await _lock_ended(connection, job, "extended")
+    if not ended.asked:
+        raise UsageError(f"job {job} cannot be extended: it was refused ({ended.reason})")
+    if asked <= ended.asked:
+        raise UsageError(f"max_images: job {job} asks for {ended.asked:,} already, expected more, got {asked:,}")
+    return await _crawl_anew(connection, ended, asked, deadline_seconds)
+
+
+async def _lock_ended(connection: AsyncConnection, job: int, what: str, *, also_unclaimed: bool = False) -> Any:
+    """The row of an ended job, locked; None, if allowed, for one that was cancelled before its claim.
+
+    Nobody writes the front end's row meanwhile from what was true before.
+    """
+    await connection.execute(LOCK_TIMEOUT)
+    try:
+        await lock_name(connection, crawl_jobs.PROJECTION)
+        row = await lock(connection, job)
+        status = await crawl_jobs.lock(connection, job)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+            raise
+        raise UsageError(f"job {job} is being tidied up; try again in a moment") from None
+    if status is None:
+        raise UsageError(f"there is no job {job}")
+    if row is None or row.state == JobState.PENDING:
+        if also_unclaimed and status == "cancelled":
+            return None
+        raise UsageError(f"job {job} cannot be {what}: it has not begun")
+    if row.state not in TERMINAL_JOBS:
+        raise UsageError(f"job {job} cannot be {what}: it is {row.state}")
+    return row
+
+
+async def _claim_anew(connection: AsyncConnection, job: int) -> int:
+    """Lets a job that was refused wait for its claim again: its owner may have corrected it."""
+    generation = await _begin_generation(connection, job, state=JobState.PENDING)
+    await crawl_jobs.reopen(connection, job, "pending")
+    return generation
+
+
+async def _crawl_anew(connection: AsyncConnection, ended: Any, asked: int, deadline_seconds: float) -> int:
+    deadline = func.now() + timedelta(seconds=deadline_seconds)
+    generation = await _begin_generation(connection, ended.id, state=JobState.CRAWLING, asked=asked, deadline=deadline)
+    details = {"keywords": ended.keywords, "asked": asked, "generation": generation}
+    await messages.log(connection, ended.owner, ended.id, "START_CRAWL_JOB", details)
+    more = {"max_images": asked} if asked > ended.asked else {}
+    await crawl_jobs.reopen(connection, ended.id, "running", **more)
+    await crawl_jobs.project(connection, ended.id)
+    return generation
+
+
+async def _begin_generation(connection: AsyncConnection, job: int, **changes: object) -> int:
+    """Forgets how a locked job has ended. Returns the new generation."""
+    forgotten = dict.fromkeys(("outcome", "reason", "finished_at", "planned_at", "swept_at"))
+    values = {"generation": jobs.c.generation + 1, "progress": 0, **forgotten, **changes}
+    statement = update(jobs).where(jobs.c.id == job).values(values).returning(jobs.c.generation)
+    generation: int = (await connection.execute(statement)).scalar_one()
+    return generation

@@ -107,6 +107,14 @@ async def all_jobs(connection: AsyncConnection) -> list[Job]:
     return [Job(**row._mapping) for row in rows]
 
 
+async def newest_jobs(connection: AsyncConnection, limit: int, status: str | None = None) -> list[Job]:
+    """The newest jobs, all or those of a status (as their owners see it, or as we do)."""
+    statement = _jobs().order_by(crawl_jobs.c.id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(or_(crawl_jobs.c.status == status, jobs.c.state == status))
+    return [Job(**row._mapping) for row in await connection.execute(statement)]
+
+
 async def overview(connection: AsyncConnection, job: int) -> Overview | None:
     """Everything about one job. None: there is no such job. Must be the first question of its transaction."""
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))

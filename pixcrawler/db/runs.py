@@ -66,6 +66,8 @@ async def lock(connection: AsyncConnection, run: int) -> Any:
 
 async def due(connection: AsyncConnection, limit: int, source_limits: Mapping[str, int]) -> list[Any]:
     """At most `limit` runs (run, job, source, owner) that are to have an attempt now, in this order; see `fairly`."""
+    if limit < 1:
+        return []
     queue = func.row_number().over(partition_by=[OWNER, runs.c.source], order_by=runs.c.id)
     waiting = (
         select(runs.c.id.label("run"), runs.c.job, runs.c.source, OWNER.label("owner"), queue.label("place"))
@@ -132,13 +134,13 @@ async def _last_turns(connection: AsyncConnection) -> dict[str, float]:
     """When, in seconds of the epoch, the last attempt of each owner ended that a node had."""
     ended = func.extract("epoch", func.max(attempts.c.ended_at))
     statement = (
-        select(OWNER, cast(ended, Float))
+        select(OWNER.label("owner"), cast(ended, Float).label("seconds"))
         .select_from(attempts)
         .join(jobs, jobs.c.id == attempts.c.job)
         .where(attempts.c.ended_at > func.now() - LONG_AGO, attempts.c.state != AttemptState.UNDELIVERED)
         .group_by(OWNER)
     )
-    return {owner: seconds for owner, seconds in (await connection.execute(statement)).all()}
+    return {row.owner: row.seconds for row in await connection.execute(statement)}
 
 
 async def at_work(connection: AsyncConnection, source: str) -> int:

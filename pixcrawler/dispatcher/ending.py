@@ -21,7 +21,9 @@ async def heed_wishes(engine: AsyncEngine) -> None:
 
 
 async def _begin_to_cancel(connection: AsyncConnection, job: int) -> None:
-    await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
+    await jobs.lock(connection, job)
+    if not await crawl_jobs.is_wanted(connection, job):  # it may have been cancelled and retried in the meantime
+        await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
 
 
 async def end_jobs(engine: AsyncEngine) -> None:

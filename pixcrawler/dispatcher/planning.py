@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -16,10 +16,10 @@ from pixcrawler.jobs import (
     JobState,
     Pair,
     PlannedRun,
+    Reason,
     RunState,
     Slice,
     Spent,
-    candidate_limit,
     plan,
 )
 
@@ -43,7 +43,8 @@ async def _plan(connection: AsyncConnection, job_id: int) -> None:
     if job is None or job.state != JobState.CRAWLING:
         return
     history = await runs.of_job(connection, job_id)
-    pairs = await _pairs(connection, job, history)
+    kept = await candidates.kept_by_keyword(connection, job_id)
+    pairs = pairs_of(job, history, kept, await candidates.left_over(connection, job_id, job.generation))
     planned = plan(job.asked, pairs)
     stopped = await _limit_reached(connection, job)
     if stopped or not (planned or any(pair.busy for pair in pairs)):
@@ -58,14 +59,19 @@ async def _plan(connection: AsyncConnection, job_id: int) -> None:
     await jobs.planned(connection, job_id)
 
 
-async def _pairs(connection: AsyncConnection, job: Any, history: Sequence[Any]) -> list[Pair]:
-    kept = await candidates.kept_by_keyword(connection, job.id)
-    left_over = await candidates.left_over(connection, job.id)
+def pairs_of(
+    job: Any, history: Sequence[Any], kept: Mapping[tuple[int, str], int], left_over: Container[tuple[str, str]]
+) -> list[Pair]:
+    """What is known of every (source, keyword) of a job, from its runs, oldest first.
+
+    `kept` is by run and keyword; `left_over` has the pairs of which candidates wait for a run.
+    """
     pairs = []
     for keyword in job.keywords:
         for source in job.options["sources"]:
-            own = [run for run in history if run.source == source and keyword in run.slices]
+            own = _runs_of(history, source, keyword)
             busy = [run for run in own if run.state in UNFINISHED_RUNS]
+            asked_anew = not own or own[-1].generation < job.generation
             pairs.append(
                 Pair(
                     source,
@@ -73,14 +79,18 @@ async def _pairs(connection: AsyncConnection, job: Any, history: Sequence[Any]) 
                     kept=sum(kept.get((run.id, keyword), 0) for run in own),
                     outstanding=sum(run.slices[keyword]["quota"] - kept.get((run.id, keyword), 0) for run in busy),
                     busy=bool(busy),
-                    spent=bool(own) and _spent(job, own[-1], keyword, left_over=(source, keyword) in left_over),
+                    spent=not asked_anew and _spent(own[-1], keyword, left_over=(source, keyword) in left_over),
                 )
             )
     return pairs
 
 
-def _spent(job: Any, last: Any, keyword: str, *, left_over: bool) -> bool:
-    if last.state == RunState.FAILED and last.generation == job.generation:
+def _runs_of(history: Sequence[Any], source: str, keyword: str) -> list[Any]:
+    return [run for run in history if run.source == source and keyword in run.slices]
+
+
+def _spent(last: Any, keyword: str, *, left_over: bool) -> bool:
+    if last.state == RunState.FAILED:
         return True
     spent = last.slices[keyword]["spent"]
     return spent == Spent.BARREN or (spent is not None and not left_over)
@@ -89,22 +99,36 @@ def _spent(job: Any, last: Any, keyword: str, *, left_over: bool) -> bool:
 async def _limit_reached(connection: AsyncConnection, job: Any) -> str:
     if job.deadline is not None and job.deadline <= (await connection.execute(select(func.now()))).scalar_one():
         return "the time for crawling was up"
-    if job.kept < job.asked and (await candidates.job_funnel(connection, job.id)).found >= candidate_limit(job.asked):
-        return f"{candidate_limit(job.asked):,} candidates were met"
+    allowed = jobs.candidates_allowed(job.asked, job.generation)
+    met = await candidates.job_funnel(connection, job.id)
+    if job.kept < job.asked and met.found - met.reasons.get(Reason.DUPLICATE_URL, 0) >= allowed:
+        return f"{allowed:,} candidates were met"
     return ""
 
 
 async def _create(connection: AsyncConnection, job: Any, history: Sequence[Any], planned: PlannedRun) -> None:
-    slices = {}
-    for keyword, quota in planned.quotas.items():
-        own = [run for run in history if run.source == planned.source and keyword in run.slices]
-        last = runs.slices_from_json(own[-1].slices)[keyword] if own else Slice(quota)
-        slices[keyword] = Slice(quota, last.cursor, last.spent)
+    slices = {
+        keyword: next_slice(job, _runs_of(history, planned.source, keyword), keyword, quota)
+        for keyword, quota in planned.quotas.items()
+    }
     run = await runs.create(connection, job=job.id, generation=job.generation, source=planned.source, slices=slices)
     for keyword in planned.quotas:
-        about = {"job": job.id, "source": planned.source, "keyword": keyword}
+        about = {"job": job.id, "generation": job.generation, "source": planned.source, "keyword": keyword}
         for giver in await candidates.hand_over(connection, run=run, **about):
             await runs.recount(connection, giver, await candidates.funnel(connection, giver))
+
+
+def next_slice(job: Any, own: Sequence[Any], keyword: str, quota: int) -> Slice:
+    """Goes on where the last run of a (source, keyword) has stopped.
+
+    Begins anew where an earlier generation has seen all there was: there may be more by now.
+    """
+    if not own:
+        return Slice(quota)
+    last = runs.slices_from_json(own[-1].slices)[keyword]
+    if last.spent and own[-1].generation < job.generation:
+        return Slice(quota)
+    return Slice(quota, last.cursor, last.spent)
 
 
 def shortfall(history: Sequence[Any]) -> str:

@@ -29,11 +29,10 @@ class Scrapyd:
             "POST", "schedule.json", {"project": PROJECT, "spider": spider, "jobid": job}, HTTPStatus.CONFLICT
         )
 
-    async def state(self, job: str) -> str | None:
-        """`pending`, `running`, `finished`, or None: the node knows nothing of it (any more)."""
+    async def state(self, job: str) -> tuple[str | None, str]:
+        """`pending`, `running`, `finished`, or None: the node knows nothing of it (any more). And how it ended."""
         answer = await self._ask("GET", "status.json", {"project": PROJECT, "job": job})
-        state: str | None = answer.get("currstate")
-        return state
+        return answer.get("currstate"), answer.get("ending") or "ended"
 
     async def cancel(self, job: str, signal: str = "INT") -> None:
         """Sends `signal`; a job that waits in the node's queue is taken out of it."""
@@ -59,6 +58,8 @@ class Scrapyd:
             response = await self._client.request(method, service, **about)  # type: ignore[arg-type]  # either of two
             if response.status_code == HTTPStatus.UNAUTHORIZED:
                 raise NodeRefused(f"Scrapyd at {self.node.name} refused our user name or password")
+            if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+                raise NodeDown(f"Scrapyd at {self.node.name} takes no orders at the moment")
             answer = response.json()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NodeDown(f"Scrapyd at {self.node.name} cannot be reached: {error}") from None

@@ -59,29 +59,27 @@ class Watcher:
 
     async def _watch_node(self, its: Sequence[Any], crawling: Collection[int]) -> None:
         for attempt in its:
-            known = await self._state(attempt)
+            known, ending = await self._state(attempt)
             faults.reach("dispatcher.asked")
             if attempt.job not in crawling:
                 await self._cancel(attempt, known)
+            elif known == "finished":
+                await self._end(attempt, AttemptState.LOST, f"the crawl process {ending} and left no outcome")
             elif attempt.state == AttemptState.RUNNING:
-                await self._look_at_running(attempt, known)
+                await self._look_at_running(attempt)
             else:
                 await self._look_at_sent(attempt, known)
 
-    async def _look_at_running(self, attempt: Any, known: str | None) -> None:
+    async def _look_at_running(self, attempt: Any) -> None:
         if attempt.lapsed:
             await self._end(attempt, AttemptState.LOST, "no sign of life from the crawl process", if_lapsed=True)
             await self._send(attempt, "KILL")  # should it hang, it must not hold its slot
-        elif known == "finished":
-            await self._end(attempt, AttemptState.LOST, "the crawl process ended without an outcome")
 
     async def _look_at_sent(self, attempt: Any, known: str | None) -> None:
-        """An attempt that has not begun. While its time is not up, only its end counts."""
-        if known == "finished":
-            await self._end(attempt, AttemptState.LOST, "the crawl process ended before it began", if_sent=True)
-        elif not attempt.lapsed:
+        """An attempt that has not begun. It is not looked into while it has time."""
+        if not attempt.lapsed:
             return
-        elif known == "running" and attempt.age < BEGINNING * self._config.dispatch_seconds:
+        if known == "running" and attempt.age < BEGINNING * self._config.dispatch_seconds:
             await self._deliverer.delivered(attempt.node, attempt.run, attempt.attempt, attempt.source)
         elif known == "running":
             await self._send(attempt, "KILL")
@@ -123,18 +121,18 @@ class Watcher:
             elif attempt.cancel_age > self._config.cancel_seconds:
                 await self._send(attempt, "KILL")
 
-    async def _state(self, attempt: Any) -> str | None:
+    async def _state(self, attempt: Any) -> tuple[str | None, str]:
         """What the node knows; `SILENT` when it cannot be asked; None for a node that is configured no more."""
         node = self._nodes.get(attempt.node)
         if node is None:
-            return None
+            return None, ""
         if not self._nodes.answers(attempt.node):
-            return SILENT
+            return SILENT, ""
         try:
             return await node.state(_name(attempt))
         except (NodeUnavailable, NodeRefused) as error:
             self._nodes.failed(attempt.node, str(error))
-            return SILENT
+            return SILENT, ""
 
     async def _send(self, attempt: Any, signal: str) -> None:
         node = self._nodes.get(attempt.node)

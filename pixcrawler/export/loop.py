@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -31,6 +32,7 @@ from pixcrawler.storage import Storage, open_storage
 Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
+SWEPT_AT_ONCE = 100  # files; deleted in far less than the 30 s after which an idle transaction is ended
 CONNECTIONS = 2  # one for the work, one for the lease
 
 
@@ -84,7 +86,6 @@ class Exporter:
     async def _build(self, job: Any, mine: Any) -> None:
         try:
             async with self._lease(mine):
-                await self._sweep(f"jobs/{job.id}/images/", await self._pictures(job.id))
                 await self._pack(job, mine)
         except (ExportFailed, StorageFailed) as error:
             logger.error("export of job %s: %s", job.id, error)
@@ -165,23 +166,25 @@ class Exporter:
         async with transaction(self._engine) as connection:
             job = await jobs.unswept(connection)
             if job is not None:
-                wanted = await self._pictures(job) | await exports.keys(connection, job)
+                rows = await images.of_job(connection, job)
+                wanted = {row["metadata"]["storage_key"] for row in rows} | await exports.keys(connection, job)
                 try:
-                    await self._sweep(f"jobs/{job}/", wanted)
+                    await self._sweep(connection, f"jobs/{job}/", wanted)
                 except StorageFailed as error:  # only space is lost, and the next job waits
                     logger.error("storage of job %s could not be swept: %s", job, error)
                 await jobs.swept(connection, job)
         return job is not None
 
-    async def _pictures(self, job: int) -> set[str]:
-        rows = await self._persist(lambda connection: images.of_job(connection, job))
-        return {row["metadata"]["storage_key"] for row in rows}
+    async def _sweep(self, connection: AsyncConnection, prefix: str, wanted: set[str]) -> None:
+        """Deletes what no row refers to: the losers of races, the leftovers of dead processes and failed tries.
 
-    async def _sweep(self, prefix: str, wanted: set[str]) -> None:
-        """Deletes what no row refers to: the losers of races, the leftovers of dead processes and failed tries."""
-        for key in await self._storage.list(prefix):
-            if key not in wanted:
-                await self._storage.delete(key)
+        Only as long as the job's row is locked: once it is retried, there may be pictures whose rows are yet to come.
+        """
+        unwanted = [key for key in await self._storage.list(prefix) if key not in wanted]
+        for place, key in enumerate(unwanted):
+            if place % SWEPT_AT_ONCE == 0:
+                await connection.execute(select(1))  # fails if the lock is gone, and keeps the session from idling
+            await self._storage.delete(key)
 
 
 @contextmanager

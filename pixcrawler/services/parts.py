@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from configparser import ConfigParser
 from contextlib import closing
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,9 +21,7 @@ from pixcrawler.services.supervisor import Part
 
 PROJECT_ROOT = Path(pixcrawler.__file__).parents[1]
 LOOPBACK = ("127.0.0.1", "localhost")
-# The first listing of spiders takes a second or more, in which the node answers nobody: not while a job waits.
-QUESTIONS = ("/daemonstatus.json", "/listspiders.json?project=pixcrawler")
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0  # a node that has just started on a busy machine
 
 
 def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[Part]]:
@@ -48,7 +47,6 @@ def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[P
         {**shared, **_scrapyd_settings(node, host, port)},
         home,
         answers=lambda: _answers(node, host, port),
-        children_first=True,
     )
     return [[scrapyd], [_service("dispatcher", shared, config), _service("exporter", shared, config)]]
 
@@ -96,36 +94,24 @@ def _scrapyd_settings(node: Node, host: str, port: int) -> dict[str, str]:
 
 
 def _write_scrapyd_home(home: Path, slots: int, port: int) -> None:
-    """Writes the node's folder: the project's scrapyd.conf with its own folders, port and slots, and a scrapy.cfg."""
+    """Writes the project's scrapyd.conf with folders, port and slots of its own."""
     scrapyd = ConfigParser(interpolation=None)
     scrapyd.read(PROJECT_ROOT / "scrapyd.conf")
-    folders = {"eggs_dir": "eggs", "dbs_dir": "dbs", "logs_dir": "../logs/crawl"}
+    folders = {"dbs_dir": "dbs", "logs_dir": "../logs/crawl"}
     scrapyd.read_dict({"scrapyd": {**folders, "http_port": str(port), "max_proc": str(slots)}})
-    spiders = ConfigParser(interpolation=None)
-    # Scrapyd lists the spiders of the default project, and runs those of the named one.
-    spiders.read_dict({"settings": {"default": "pixcrawler.settings", "pixcrawler": "pixcrawler.settings"}})
     try:
         home.mkdir(parents=True, exist_ok=True)
-        _write(scrapyd, home / "scrapyd.conf")
-        _write(spiders, home / "scrapy.cfg")
+        with (home / "scrapyd.conf").open("w", encoding="utf-8") as file:
+            scrapyd.write(file)
     except OSError as error:
         raise UsageError(f"{home} cannot be written: {error.strerror}") from None
-
-
-def _write(values: ConfigParser, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        values.write(file)
 
 
 def _answers(node: Node, host: str, port: int) -> bool:
     secret = b64encode(f"{node.username}:{node.password.get_secret_value()}".encode()).decode()
     try:
-        return all(_status(host, port, question, secret) == 200 for question in QUESTIONS)
+        with closing(HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
+            connection.request("GET", "/daemonstatus.json", headers={"Authorization": f"Basic {secret}"})
+            return connection.getresponse().status == HTTPStatus.OK
     except (OSError, HTTPException):
         return False
-
-
-def _status(host: str, port: int, question: str, secret: str) -> int:
-    with closing(HTTPConnection(host, port, timeout=ANSWER_SECONDS)) as connection:
-        connection.request("GET", question, headers={"Authorization": f"Basic {secret}"})
-        return connection.getresponse().status

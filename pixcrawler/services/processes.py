@@ -1,4 +1,4 @@
-"""Operating system processes: started so that they die with us, found by their group, ended for certain."""
+"""Operating system processes: started so that they die with us, found by their session, ended for certain."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def alone(pid: int) -> list[psutil.Process]:
     return []
 
 
-def group(leader: int) -> list[psutil.Process]:
-    """The processes of a session leader's group without itself, whether it still lives or not."""
-    if sys.platform == "win32":  # has no groups; children of a dead process cannot be found
+def session(leader: int) -> list[psutil.Process]:
+    """The processes of a session without its leader, whether it still lives or not, in whatever groups they are."""
+    if sys.platform == "win32":  # has no sessions; children of a dead process cannot be found
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(leader).children(recursive=True)
         return []
-    return [process for process in psutil.process_iter() if process.pid != leader and _group_of(process.pid) == leader]
+    return [p for p in psutil.process_iter() if p.pid != leader and _session_of(p.pid) == leader]
 
 
-def _group_of(pid: int) -> int | None:
+def _session_of(pid: int) -> int | None:
     with suppress(OSError):
-        return os.getpgid(pid)
+        return os.getsid(pid)
     return None
 
 

@@ -20,13 +20,13 @@ from typing import TypeVar
 import psutil
 
 from pixcrawler.errors import NodeUnavailable
-from pixcrawler.services.processes import alone, end, group, spawn
+from pixcrawler.services.processes import alone, end, session, spawn
 from pixcrawler.services.signals import on_signal
 
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-GRACE_SECONDS = 10.0  # a crawl process closes its books in well under this
+GRACE_SECONDS = 10.0  # Scrapyd gives its crawl processes 8 to close their books
 READY_SECONDS = 60.0  # Scrapyd needs two; a small machine under load many times that
 READY_BEAT_SECONDS = 0.1
 PAUSE_SECONDS = 0.5  # before the first restart; doubles
@@ -43,7 +43,6 @@ class Part:
     env: Mapping[str, str]
     cwd: Path
     answers: Callable[[], bool] | None = None  # whether it is ready; None: as soon as it is started
-    children_first: bool = False  # its children are asked to end, and waited for, before itself
 
 
 async def supervise(
@@ -112,10 +111,8 @@ class Supervisor:
 
     async def _stop(self, part: Part) -> None:
         pid = self._pids[part.name]
-        if part.children_first:
-            await self._end(group(pid))
         await self._end(alone(pid))
-        await self._end(group(pid))
+        await self._end(session(pid))
 
     async def _end(self, processes: Sequence[psutil.Process]) -> None:
         await end(processes, self._grace_seconds, self.hurry)
@@ -147,7 +144,7 @@ class Supervisor:
             return f"cannot start ({error.strerror})"
         self._pids[part.name] = process.pid
         status = await process.wait()
-        await self._end(group(process.pid))  # orphans of a dead Scrapyd answer to nobody
+        await self._end(session(process.pid))  # orphans of a dead Scrapyd answer to nobody
         del self._pids[part.name]  # the system may give it to somebody else
         return f"ended with status {status}"
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+MORE = ["jobs", "extend", "--max-images=30"]
 
 
 @pytest.fixture
@@ -200,7 +201,11 @@ def test_shows_a_job_whose_keywords_are_none(cli: Any, sql: Any) -> None:
     assert cli("jobs", "show", job).status == 0
 
 
-@pytest.mark.parametrize("command", [["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["export"]])
+@pytest.mark.parametrize(
+    "command",
+    [["jobs", "show"], ["jobs", "watch"], ["jobs", "cancel"], ["jobs", "retry"], MORE, ["export"]],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("job", ["4711", "0", "99999999999", "otter"])
 def test_an_unknown_job_is_one_line(cli: Any, command: list[str], job: str) -> None:
     result = cli(*command, job)
@@ -228,6 +233,51 @@ def test_cancel_of_an_ended_job_is_refused(cli: Any, sql: Any, finished: int) ->
         f"pixcrawler: job {finished} cannot be cancelled: it is completed\n",
     )
     assert sql("SELECT status FROM public.crawl_jobs") == [("completed",)]
+
+
+# -- retry, extend
+
+
+def test_retry_takes_up_a_job_that_came_short(cli: Any, sql: Any, finished: int) -> None:
+    assert json.loads(cli("jobs", "retry", finished, "--json").out) == {"id": finished, "generation": 2}
+    assert sql("SELECT status, progress FROM public.crawl_jobs") == [("running", 74)]
+    assert json.loads(cli("jobs", "show", finished, "--json").out)["job"]["state"] == "crawling"
+    again = cli("jobs", "retry", finished)
+    assert (again.status, again.out) == (2, "")
+    assert again.err == f"pixcrawler: job {finished} cannot be retried: it is crawling\n"
+
+
+def test_retry_of_a_full_job_names_the_other_way(cli: Any, sql: Any, finished: int) -> None:
+    sql("UPDATE crawler.jobs SET asked = 6, outcome = 'full', reason = NULL")
+    refused = cli("jobs", "retry", finished)
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == f"pixcrawler: job {finished} is complete: nothing is missing (extend asks for more)\n"
+    assert sql("SELECT status FROM public.crawl_jobs") == [("completed",)]
+
+
+def test_extend_asks_for_more(cli: Any, sql: Any, finished: int) -> None:
+    result = cli("jobs", "extend", finished, "--max-images=20")
+    assert (result.status, result.err) == (0, "")
+    assert f"pixcrawler jobs watch {finished}" in result.out
+    assert sql("SELECT status, max_images FROM public.crawl_jobs") == [("running", 20)]
+    assert sql("SELECT state, asked, generation FROM crawler.jobs") == [("crawling", 20, 2)]
+
+
+@pytest.mark.parametrize("more", ["8", "0", "-1", "many", 10**9])
+def test_extend_to_what_is_no_more_is_refused(cli: Any, sql: Any, finished: int, more: object) -> None:
+    result = cli("jobs", "extend", finished, f"--max-images={more}")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "max_images" in result.err or "--max-images" in result.err
+    assert sql("SELECT state, asked, generation FROM crawler.jobs") == [("completed", 8, 1)]
+
+
+@pytest.mark.parametrize("command", [["jobs", "retry"], MORE], ids=" ".join)
+def test_a_job_that_waits_cannot_be_taken_up_again(cli: Any, sql: Any, command: list[str]) -> None:
+    create(cli)
+    ((job,),) = sql("SELECT id FROM public.crawl_jobs")
+    result = cli(*command, job)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "has not begun" in result.err
 
 
 # -- watch

@@ -97,7 +97,9 @@ class System:
         """The crawl processes that live, without their workers."""
         assert self.process is not None
         family = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in family if "scrapyd.runner" in _command(process) and "crawl" in _command(process)]
+        return [
+            process for process in family if "scrapyd_node.runner" in _command(process) and "crawl" in _command(process)
+        ]
 
     def part(self, name: str) -> psutil.Process:
         """The process of a part, such as "dispatcher"."""

@@ -54,7 +54,7 @@ def assert_agreement(system: Any, job: int, served: dict[str, bytes]) -> None:
     hashes = {sha256 for _, sha256, _ in rows}
     assert all(hashlib.sha256(served[url]).hexdigest() == sha256 for url, sha256, _ in rows)
     assert len(hashes) == len(rows)
-    assert stored_files(system, job) == hashes
+    system.until(lambda: stored_files(system, job) == hashes)  # once it is swept
     with dataset(system, job) as archive:
         packed = pictures_of(archive)
     assert {name: hashlib.sha256(body).hexdigest() for name, body in packed.items()} == {
@@ -152,5 +152,5 @@ def test_a_full_disk_fails_the_job_and_leaves_nothing_half_written(
     assert "\n" not in message
     rows = system.sql("SELECT original_url, hash FROM public.images")
     assert rows
-    assert stored_files(system, job) == {sha256 for _, sha256 in rows}
+    system.until(lambda: stored_files(system, job) == {sha256 for _, sha256 in rows})
     assert all(hashlib.sha256(served[url]).hexdigest() == sha256 for url, sha256 in rows)

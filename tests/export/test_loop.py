@@ -20,6 +20,7 @@ from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.storage import open_storage
+from pixcrawler.storage.local import LocalStorage
 
 
 def crawled(world: World, number: int = 3) -> int:
@@ -87,8 +88,28 @@ def test_the_dataset_completes_the_job(world: World) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     with zipfile.ZipFile(path) as archive:
         assert sum(name.startswith("cat/") for name in archive.namelist()) == 3
+    export(world)  # which sweeps
     assert len(files(world, job)) == 4
     assert not stray.exists()
+
+
+def test_a_sweep_that_has_lost_its_lock_deletes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = crawled(world)
+    export(world)
+    world.tick()
+    stray = files(world, job)[0].with_name("0" * 64 + ".jpg")
+    stray.write_bytes(b"of a new generation, as far as the sweeper knows")
+    listed = LocalStorage.list
+
+    async def loses_the_connection(self: LocalStorage, prefix: str) -> list[str]:
+        world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%exporter'")
+        return await listed(self, prefix)
+
+    monkeypatch.setattr(LocalStorage, "list", loses_the_connection)
+    world.sql("UPDATE crawler.jobs SET swept_at = NULL")
+    with pytest.raises(DatabaseUnavailable):
+        export(world)
+    assert stray.exists()
 
 
 def test_two_exporters_build_it_once(world: World) -> None:

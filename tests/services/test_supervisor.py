@@ -29,7 +29,8 @@ def resist():
     tell("up")
     while True: time.sleep(60)
 def child(name, code):
-    return subprocess.Popen([sys.executable, "-c", prelude(name) + code])
+    # In a group of its own, as crawls are.
+    return subprocess.Popen([sys.executable, "-c", prelude(name) + code], process_group=0)
 def prelude(name):
     return f"PRELUDE = {PRELUDE!r}\\nname = {name!r}\\nexec(PRELUDE)\\n"
 """
@@ -142,13 +143,13 @@ def test_others_go_on_while_one_restarts(supervised: Callable[..., Supervised]) 
 
 
 NODE = """[
-    [part('node', '''child("crawl", 'child("decoder", "serve()"); serve()'); serve()''', children_first=True)],
+    [part('node', '''child("crawl", 'child("decoder", "serve()"); serve()'); serve()''')],
     [part('dispatcher', 'serve()'), part('exporter', 'serve()')],
 ]"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stops_services_then_crawls_then_the_node(supervised: Callable[..., Supervised], number: int) -> None:
+def test_stops_services_then_the_node_then_what_it_leaves(supervised: Callable[..., Supervised], number: int) -> None:
     run = supervised(NODE, grace=1)
     run.wait_for(lambda: len(run.events("up")) == 5)
     run.process.send_signal(number)
@@ -156,12 +157,12 @@ def test_stops_services_then_crawls_then_the_node(supervised: Callable[..., Supe
     asked = run.names("asked")
     assert set(asked[:2]) == {"dispatcher", "exporter"}
     # The decoder belongs to the crawl and is not asked behind its back: it was killed with what was left.
-    assert asked[2:] == ["crawl", "node"]
+    assert asked[2:] == ["node", "crawl"]
     assert run.living() == set()
 
 
 def test_what_does_not_listen_is_killed_after_the_grace(supervised: Callable[..., Supervised]) -> None:
-    run = supervised("[[part('deaf', 'child(\"crawl\", \"resist()\"); resist()', children_first=True)]]", grace=0.3)
+    run = supervised("[[part('deaf', 'child(\"crawl\", \"resist()\"); resist()')]]", grace=0.3)
     run.wait_for(lambda: len(run.events("up")) == 2)
     run.process.send_signal(signal.SIGINT)
     assert run.ended()[0] == 130
@@ -169,7 +170,7 @@ def test_what_does_not_listen_is_killed_after_the_grace(supervised: Callable[...
 
 
 def test_a_second_signal_stops_at_once(supervised: Callable[..., Supervised]) -> None:
-    run = supervised("[[part('deaf', 'child(\"crawl\", \"resist()\"); resist()', children_first=True)]]", grace=600)
+    run = supervised("[[part('deaf', 'child(\"crawl\", \"resist()\"); resist()')]]", grace=600)
     run.wait_for(lambda: len(run.events("up")) == 2)
     run.process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):  # it is patient after the first
@@ -188,7 +189,7 @@ def test_a_signal_while_a_part_waits_for_its_restart(supervised: Callable[..., S
 
 
 def test_orphans_of_a_killed_node_end_before_it_starts_again(supervised: Callable[..., Supervised]) -> None:
-    run = supervised("[[part('node', 'child(\"crawl\", \"serve()\"); serve()', children_first=True)]]")
+    run = supervised("[[part('node', 'child(\"crawl\", \"serve()\"); serve()')]]")
     run.wait_for(lambda: len(run.events("up")) == 2)
     pids = {name: int(pid) for _, name, pid, _ in run.events("up")}
     os.kill(pids["node"], signal.SIGKILL)
