@@ -2,6 +2,7 @@
 
 cli, settings                                       the two ways in: `pixcrawler …` and Scrapy
 spiders, pipelines, middlewares, extensions         the crawl process, one per run
+scrapyd_node                                        what starts it
 dispatcher, export, services, demo                  the processes around it
 base_spiders, flow, crawling, local_ledger          what every crawl is made of
 db, storage                                         PostgreSQL; files

@@ -17,7 +17,7 @@ from pixcrawler.jobs import AttemptState, JobState, Reason, RunState
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPERATING = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 DATASET = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8")
 
 SETTING = re.compile(r"^\| `([A-Z][A-Z_]*(?:<SOURCE>)?)` \| (\S+) \| ", re.MULTILINE)
@@ -43,7 +43,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize("names", [JobState, RunState, AttemptState, Reason])
 def test_every_state_and_reason_is_explained(names: type[StrEnum]) -> None:
-    assert not [name.value for name in names if not re.search(rf"^\|.*`{name}`.*\| ", OPERATING, re.MULTILINE)]
+    assert not [name.value for name in names if not re.search(rf"^\|.*`{name}`.*\| ", OPERATIONS, re.MULTILINE)]
 
 
 def test_every_command_is_documented() -> None:
