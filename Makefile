@@ -5,13 +5,16 @@ BIN := .venv/bin
 # pip passes on warnings of setuptools about editable installations, which are ours to know.
 PACKAGES := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format clean
+.PHONY: demo test chaos lint format clean
 
 demo: .venv/run
 	$(BIN)/pixcrawler demo
 
 test: .venv/dev
 	$(BIN)/pytest --numprocesses=2
+
+chaos: .venv/dev
+	$(BIN)/pytest tests/chaos --chaos=full --numprocesses=2
 
 lint: .venv/dev
 	$(BIN)/ruff check

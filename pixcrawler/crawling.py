@@ -151,6 +151,10 @@ class Window:
             self._counts[keyword] -= 1
             self.wake()
 
+    def __contains__(self, item: ImageItem) -> bool:
+        """Whether the item is in flight."""
+        return item.key in self._keywords
+
     def wake(self) -> None:
         """Lets everybody look again who waits for a change."""
         self._changed.set()

@@ -90,6 +90,7 @@ class Flow(scrapy.Spider):
         self.run: Run | None = None
         self.window = Window()
         self.shares: dict[str, Share] = {}  # by keyword
+        self._suspects: list[ImageItem] = []
         self._ready: asyncio.Queue[ImageItem | None] = asyncio.Queue()
         if not self.arguments.attempt:
             self.check_arguments(self.arguments)
@@ -141,7 +142,7 @@ class Flow(scrapy.Spider):
 
     async def _work(self) -> None:
         await self._or_end(self._resume())
-        await self._or_end(self._all_keywords())
+        await asyncio.gather(self._or_end(self._try_suspects()), self._or_end(self._all_keywords()))
         self._ready.put_nowait(None)
 
     async def _or_end(self, work: Awaitable[None]) -> None:
@@ -171,12 +172,18 @@ class Flow(scrapy.Spider):
         for keyword, part in self.run.slices.items():
             cursor = self.first_cursor if part.cursor is None else part.cursor
             self.shares[keyword] = Share(keyword, cursor, part.spent)
-        suspects, others = await self.ledger.open_candidates()
+        self._suspects, others = await self.ledger.open_candidates()
         for item in others:
             self.shares[item.keyword].waiting.append(item)
-        for item in suspects:
+
+    async def _try_suspects(self) -> None:
+        """Beside everything else, one at a time what was in flight at a death: the next death blames this one."""
+        for item in self._suspects:
+            if self.stopping or not self.ledger.missing(item.keyword):
+                continue
             await self._begin([item])
-            await self._settle()  # one at a time: a death blames this one
+            while item in self.window and not self.stopping:
+                await self.window.change()
 
     async def _all_keywords(self) -> None:
         keywords = list(self.shares)

@@ -76,7 +76,8 @@ PROJECT_ALL_AT_WORK = _projection("j.state IN ('crawling', 'cancelling', 'export
 # Other statuses (archived, …) are the front end's own business.
 RESTORE = _projection("""
     j.state IN ('completed', 'failed', 'cancelled') AND EXISTS (
-        SELECT FROM public.crawl_jobs p WHERE p.id = j.id AND p.status <> j.state
+        SELECT FROM public.crawl_jobs p WHERE p.id = j.id
+        AND (p.status <> j.state OR p.valid_images <> j.kept OR p.active_chunks <> 0)
         AND p.status IN ('pending', 'running', 'completed', 'failed', 'cancelled')
     )
 """)
@@ -197,6 +198,6 @@ async def project_all(connection: AsyncConnection) -> None:
 
 
 async def restore(connection: AsyncConnection) -> None:
-    """Gives jobs that have ended back the status in which they did."""
+    """Makes good what was written over the status, the images or the work of jobs that have ended."""
     if await connection.scalar(ALONE):
         await connection.execute(RESTORE)

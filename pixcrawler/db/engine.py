@@ -8,8 +8,9 @@ role apply there (`ALTER ROLE … SET timezone = 'UTC'`, `jit = off`, `statement
 from __future__ import annotations
 
 import datetime
+import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -35,7 +36,7 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
     "jit": "off",  # our statements are short; compiling them takes longer than running them
     "statement_timeout": "30s",  # a crawl process that could not renew its lease for as long has to stop anyway
-    "idle_in_transaction_session_timeout": "30s",  # a stopped process must not keep everyone's locks
+    "idle_in_transaction_session_timeout": "10s",  # a stopped process must not keep everyone's locks
 }
 CLIENT_SETTINGS = {
     "connect_timeout": 10,  # seconds; a third of the time after which a crawl process gives up
@@ -78,23 +79,36 @@ def address(url: URL) -> str:
     return f"{host if isinstance(host, str) else ','.join(host)}{port}/{url.database or url.username or ''}"
 
 
-def create(url: str, *, application_name: str, pool_size: int) -> AsyncEngine:
-    """An engine that opens at most `pool_size` connections, and none before the first use."""
+def create(url: str, *, application_name: str, pool_size: int, lock_seconds: float | None = None) -> AsyncEngine:
+    """An engine that opens at most `pool_size` connections, and none before the first use.
+
+    Whoever must not wait for a lock longer than `lock_seconds` gets 55P03 instead.
+    """
     target = normalized(url)
+    settings = SERVER_SETTINGS | ({"lock_timeout": f"{lock_seconds * 1000:.0f}ms"} if lock_seconds else {})
     engine = create_async_engine(
         target,
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args=_connect_arguments(target, application_name),
+        connect_args=_connect_arguments(target, application_name, settings),
+        json_deserializer=_from_json,
     )
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _read_times_as_utc)
     return engine
 
 
-def _connect_arguments(url: URL, application_name: str) -> dict[str, Any]:
-    options = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
+def _from_json(text: str | bytes) -> Any:
+    """Values nested deeper than Python can follow stay text: owners write into `crawl_jobs` what they like."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return text.decode() if isinstance(text, bytes) else text
+
+
+def _connect_arguments(url: URL, application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     ours = {"application_name": application_name, "options": options, **CLIENT_SETTINGS}
     return {"prepare_threshold": None} | {name: value for name, value in ours.items() if name not in url.query}
 

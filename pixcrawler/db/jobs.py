@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select, text, update
+from sqlalchemy import Select, and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -164,17 +164,29 @@ async def lock_name(connection: AsyncConnection, name: str) -> None:
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
 
-async def unswept(connection: AsyncConnection) -> int | None:
-    """A terminal job whose storage was never swept, locked; None: there is none."""
-    statement = (
-        select(jobs.c.id)
-        .where(jobs.c.state.in_(TERMINAL_JOBS), jobs.c.swept_at.is_(None))
-        .order_by(jobs.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
+async def try_lock_name(connection: AsyncConnection, name: str) -> bool:
+    """The same, unless somebody else has it. False: so it is."""
+    return bool(
+        await connection.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
     )
-    job: int | None = await connection.scalar(statement)
+
+
+def _unswept() -> Select[Any]:
+    return (
+        select(jobs.c.id).where(jobs.c.state.in_(TERMINAL_JOBS), jobs.c.swept_at.is_(None)).order_by(jobs.c.id).limit(1)
+    )
+
+
+async def unswept(connection: AsyncConnection) -> int | None:
+    """A terminal job whose storage was never swept; None: there is none that nobody else is busy with."""
+    job: int | None = await connection.scalar(_unswept().with_for_update(skip_locked=True))
     return job
+
+
+async def lock_unswept(connection: AsyncConnection, job: int) -> bool:
+    """Locks it, if it still is one, and free."""
+    statement = _unswept().where(jobs.c.id == job).with_for_update(skip_locked=True)
+    return await connection.scalar(statement) is not None
 
 
 async def swept(connection: AsyncConnection, job: int) -> None:

@@ -62,10 +62,12 @@ async def repeat(step: Callable[[], Awaitable[bool]], stop: asyncio.Event, poll_
             if await step():
                 continue
             pause = poll_seconds
-        except (DatabaseUnavailable, DBAPIError) as error:
+        except DatabaseUnavailable as error:
+            logger.warning("%s; trying again in %.1f s", error, pause)
+            pause = min(2 * pause, LONGEST_REST)
+        except DBAPIError as error:
             if not is_passing(error):
                 raise
-            logger.warning("%s; trying again in %.1f s", str(error).partition("\n")[0], pause)
-            pause = min(2 * pause, LONGEST_REST)
+            logger.info("again: %s", str(error).partition("\n")[0])
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)

@@ -34,6 +34,7 @@ from pixcrawler.dispatcher.watching import Watcher
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 3  # the tick needs one, and conversations with nodes book what comes of them
+LOCK_SECONDS = 1.0  # a process that froze in a transaction keeps its own job waiting; the others are not to
 RARELY_SECONDS = 10.0  # what looks at every candidate of every job at work, or at every job there was
 
 
@@ -42,7 +43,9 @@ class Dispatcher:
 
     def __init__(self, url: str, config: Config) -> None:
         self._config = config
-        self._engine = engine.create(url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS)
+        self._engine = engine.create(
+            url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS, lock_seconds=LOCK_SECONDS
+        )
         self._nodes = Nodes(config)
         self._deliverer = Deliverer(self._engine, config, self._nodes)
         self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)

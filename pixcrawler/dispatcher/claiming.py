@@ -17,16 +17,20 @@ AT_ONCE = 50  # rows looked at in one tick
 
 
 async def claim_pending(engine: AsyncEngine, config: Config) -> None:
-    """Claims what is pending, each job in a transaction of its own: a bad row hurts no other."""
-    async with transaction(engine) as connection:
-        rows = await crawl_jobs.pending(connection, AT_ONCE, config.jobs_by_credits)
+    """Claims what is pending, each job in a transaction of its own: a bad row hurts no other.
+
+    Dispatchers that claimed at the same time would work on the same rows, and all but one in vain.
+    """
 
     async def claim(connection: AsyncConnection, row: Any) -> None:
         async with connection.begin_nested() as attempt:
             if not await _claim(connection, config, row):
                 await attempt.rollback()
 
-    await for_each(engine, rows, claim, "dispatcher.claimed")
+    async with transaction(engine) as connection:
+        if await jobs.try_lock_name(connection, "claiming"):
+            rows = await crawl_jobs.pending(connection, AT_ONCE, config.jobs_by_credits)
+            await for_each(engine, rows, claim, "dispatcher.claimed")
 
 
 async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:

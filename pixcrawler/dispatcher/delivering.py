@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
 from pixcrawler.db.engine import transaction
+from pixcrawler.db.patience import is_passing
 from pixcrawler.dispatcher.nodes import REFUSED_REST_SECONDS, Nodes, emptiest
 from pixcrawler.errors import NodeDown, NodeRefused, NodeUnavailable
 from pixcrawler.jobs import UNBEGUN_ATTEMPTS, AttemptState, JobState, RunState
@@ -36,12 +38,20 @@ class Deliverer:
             name = emptiest(free)
             if name is None:
                 break
-            number = await self._book(name, row)
+            number = await self._book_patiently(name, row)
             if number is not None:
                 free[name] -= 1
                 self._nodes.given(name, (row.run, number))
                 self.post(name, row.run, number, row.source)
         await self._nodes.hear()
+
+    async def _book_patiently(self, name: str, due: Any) -> int | None:
+        try:
+            return await self._book(name, due)
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+            return None  # at the next tick
 
     async def _book(self, name: str, due: Any) -> int | None:
         """Books an attempt, if it still has a place. The advisory locks keep other dispatchers from the same place."""

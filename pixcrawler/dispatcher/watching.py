@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
@@ -14,6 +15,7 @@ from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
+from pixcrawler.db.patience import is_passing
 from pixcrawler.dispatcher.delivering import Deliverer
 from pixcrawler.dispatcher.nodes import Nodes
 from pixcrawler.dispatcher.steps import for_each
@@ -61,14 +63,22 @@ class Watcher:
         for attempt in its:
             known, ending = await self._state(attempt)
             faults.reach("dispatcher.asked")
-            if attempt.job not in crawling:
-                await self._cancel(attempt, known)
-            elif known == "finished":
-                await self._end(attempt, AttemptState.LOST, f"the crawl process {ending} and left no outcome")
-            elif attempt.state == AttemptState.RUNNING:
-                await self._look_at_running(attempt)
-            else:
-                await self._look_at_sent(attempt, known)
+            try:
+                await self._look(attempt, known, ending, wanted=attempt.job in crawling)
+            except DBAPIError as error:
+                if not is_passing(error):
+                    raise
+                logger.info("attempt %s again: %s", _name(attempt), str(error).partition("\n")[0])
+
+    async def _look(self, attempt: Any, known: str | None, ending: str, *, wanted: bool) -> None:
+        if not wanted:
+            await self._cancel(attempt, known)
+        elif known == "finished":
+            await self._end(attempt, AttemptState.LOST, f"the crawl process {ending} and left no outcome")
+        elif attempt.state == AttemptState.RUNNING:
+            await self._look_at_running(attempt)
+        else:
+            await self._look_at_sent(attempt, known)
 
     async def _look_at_running(self, attempt: Any) -> None:
         if attempt.lapsed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ from pixcrawler.storage import Storage, open_storage
 Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
-SWEPT_AT_ONCE = 100  # files; deleted in far less than the 30 s after which an idle transaction is ended
+SWEPT_AT_ONCE = 100  # files; deleted in far less than the 10 s after which an idle transaction is ended
 CONNECTIONS = 2  # one for the work, one for the lease
 
 
@@ -162,29 +162,39 @@ class Exporter:
                     await exports.renew(connection, mine.id, mine.tries, self._config.export_lease_seconds)
 
     async def sweep_next(self) -> bool:
-        """Sweeps a terminal job that was never swept, under its row lock. False: there is none."""
+        """Sweeps a terminal job that was never swept, under its row lock. False: there is none.
+
+        What lies there is listed before the lock: a new generation's pictures are not among it.
+        """
         async with transaction(self._engine) as connection:
             job = await jobs.unswept(connection)
-            if job is not None:
-                rows = await images.of_job(connection, job)
-                wanted = {row["metadata"]["storage_key"] for row in rows} | await exports.keys(connection, job)
-                try:
-                    await self._sweep(connection, f"jobs/{job}/", wanted)
-                except StorageFailed as error:  # only space is lost, and the next job waits
-                    logger.error("storage of job %s could not be swept: %s", job, error)
+        if job is None:
+            return False
+        try:
+            stored = await self._storage.list(f"jobs/{job}/")
+        except StorageFailed as error:  # only space is lost, and the next job waits
+            logger.error("storage of job %s cannot be listed: %s", job, error)
+            stored = []
+        async with transaction(self._engine) as connection:
+            if await jobs.lock_unswept(connection, job):
+                await self._sweep(connection, job, stored)
                 await jobs.swept(connection, job)
-        return job is not None
+        return True
 
-    async def _sweep(self, connection: AsyncConnection, prefix: str, wanted: set[str]) -> None:
+    async def _sweep(self, connection: AsyncConnection, job: int, stored: Iterable[str]) -> None:
         """Deletes what no row refers to: the losers of races, the leftovers of dead processes and failed tries.
 
         Only as long as the job's row is locked: once it is retried, there may be pictures whose rows are yet to come.
         """
-        unwanted = [key for key in await self._storage.list(prefix) if key not in wanted]
-        for place, key in enumerate(unwanted):
+        rows = await images.of_job(connection, job)
+        wanted = {row["metadata"]["storage_key"] for row in rows} | await exports.keys(connection, job)
+        for place, key in enumerate(key for key in stored if key not in wanted):
             if place % SWEPT_AT_ONCE == 0:
                 await connection.execute(select(1))  # fails if the lock is gone, and keeps the session from idling
-            await self._storage.delete(key)
+            try:
+                await self._storage.delete(key)
+            except StorageFailed as error:
+                logger.error("%s is not needed and cannot be deleted: %s", key, error)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_the_session_is_set_without_a_statement(database_url: str) -> None:
         "timezone": "UTC",
         "jit": "off",
         "statement_timeout": "30s",
-        "idle_in_transaction_session_timeout": "30s",
+        "idle_in_transaction_session_timeout": "10s",
     }
     assert query(database_url, "SHOW application_name") == "pixcrawler test"
 

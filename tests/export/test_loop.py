@@ -20,7 +20,6 @@ from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.storage import open_storage
-from pixcrawler.storage.local import LocalStorage
 
 
 def crawled(world: World, number: int = 3) -> int:
@@ -99,13 +98,14 @@ def test_a_sweep_that_has_lost_its_lock_deletes_nothing(world: World, monkeypatc
     world.tick()
     stray = files(world, job)[0].with_name("0" * 64 + ".jpg")
     stray.write_bytes(b"of a new generation, as far as the sweeper knows")
-    listed = LocalStorage.list
+    keys = statements.keys
 
-    async def loses_the_connection(self: LocalStorage, prefix: str) -> list[str]:
+    async def loses_the_connection(*arguments: Any) -> set[str]:
+        wanted = await keys(*arguments)
         world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%exporter'")
-        return await listed(self, prefix)
+        return wanted
 
-    monkeypatch.setattr(LocalStorage, "list", loses_the_connection)
+    monkeypatch.setattr(statements, "keys", loses_the_connection)
     world.sql("UPDATE crawler.jobs SET swept_at = NULL")
     with pytest.raises(DatabaseUnavailable):
         export(world)
