@@ -34,6 +34,7 @@ class Node:
         self.hangs = False  # accepts connections, and never answers
         self.conflicts = False  # knows every job already, as our node says of one it has met
         self.unauthorised = False
+        self.stopping = False  # takes no orders
         self.starts = "running"  # what becomes of a job that is scheduled; "pending" for ever: the node is wedged
         self.asked = threading.Event()
         self.ended = threading.Event()
@@ -74,10 +75,12 @@ def serving(node: Node) -> Iterator[Node]:
                 self.close_connection = True
                 return
             service = urlsplit(self.path).path.strip("/")
-            known = node.conflicts and service == "schedule.json"
-            answer = {"status": "error", "message": "known"} if known else node.answer(service, given)
+            ordered = service == "schedule.json"
+            known = node.conflicts and ordered
+            refused = node.stopping and ordered
+            answer = {"status": "error", "message": "no"} if known or refused else node.answer(service, given)
             body = json.dumps(answer).encode() if not node.unauthorised else b"<html>Unauthorized</html>"
-            self.send_response(409 if known else 401 if node.unauthorised else 200)
+            self.send_response(409 if known else 401 if node.unauthorised else 503 if refused else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -69,5 +69,6 @@ async def repeat(step: Callable[[], Awaitable[bool]], stop: asyncio.Event, poll_
             if not is_passing(error):
                 raise
             logger.info("again: %s", str(error).partition("\n")[0])
+            pause = poll_seconds
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)

@@ -96,7 +96,7 @@ class Deliverer:
             self._nodes.failed(name, str(error), REFUSED_REST_SECONDS)
             await self._end(run, attempt, AttemptState.FAILED, str(error))
         except NodeUnavailable as error:
-            self._nodes.failed(name, str(error))  # whether it started is not known: the watcher finds out
+            self._nodes.failed(name, str(error), unknown=(run, attempt))  # the watcher finds out
         else:
             await self.delivered(name, run, attempt, spider)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -31,7 +31,7 @@ class Conduct:
     """How a node has behaved."""
 
     rested_at: float = 0.0  # by the monotonic clock
-    rest_seconds: float = REST_SECONDS
+    rest_seconds: float = field(default_factory=lambda: REST_SECONDS)  # of the next rest
     out: bool = False  # gets nothing until it answers again
     doubted: bool = False  # gets one attempt, until one has begun there
     trial: tuple[int, int] | None = None  # that attempt
@@ -67,16 +67,19 @@ class Nodes:
         if self._conduct[name].doubted:
             self._conduct[name].trial = attempt
 
-    def failed(self, name: str, reason: str, rest_seconds: float = REST_SECONDS) -> None:
-        """Takes a node out, longer each time."""
+    def failed(
+        self, name: str, reason: str, least_seconds: float = 0.0, unknown: tuple[int, int] | None = None
+    ) -> None:
+        """Takes a node out, longer each time. `unknown` is an attempt that may begin there all the same."""
         if not self.answers(name):
             return
         conduct = self._conduct[name]
-        seconds = max(rest_seconds, conduct.rest_seconds)
+        conduct.trial = unknown or conduct.trial
+        seconds = max(least_seconds, conduct.rest_seconds)
         logger.warning("%s; it gets no work for %.0f s", reason, seconds)
         conduct.rested_at = time.monotonic() + seconds
         conduct.rest_seconds = min(2 * conduct.rest_seconds, LONGEST_REST_SECONDS)
-        conduct.out, conduct.doubted, conduct.trial = True, True, None
+        conduct.out = conduct.doubted = True
 
     async def judge(self, connection: AsyncConnection) -> None:
         """Trusts the nodes again on which the attempt on trial has begun; knocks at those that have rested."""
@@ -86,9 +89,10 @@ class Nodes:
                 if attempt is not None and attempt.started_at is not None:
                     logger.info("Scrapyd at %s works again", name)
                     self._conduct[name] = Conduct()
-                elif attempt is None or attempt.ended_at is not None:
+                    continue
+                if attempt is None or attempt.ended_at is not None:
                     conduct.trial = None
-            elif conduct.out and time.monotonic() >= conduct.rested_at:
+            if conduct.out and time.monotonic() >= conduct.rested_at:
                 self.talk(f"knock {name}", self._knock(name))
 
     async def _knock(self, name: str) -> None:

@@ -116,6 +116,7 @@ def test_a_crawl_that_sleeps_is_ended_by_its_node(everything: Machine, scale: An
     assert [state for _, _, state, _ in everything.attempts(job)] == ["lost", "succeeded"]
 
 
+@whole
 def test_a_zombie_does_nothing(everything: Machine, scale: Any, verdict: Enter) -> None:
     """A node and its crawl sleep for two leases. Another node does the work; they wake up when it is done."""
     [node] = [part for part in everything.parts if part.name.startswith("node")]
@@ -171,13 +172,13 @@ def test_every_end_has_a_name_of_its_own(machine: Machine, scale: Any, verdict: 
     machine.exporter()
     jobs = {"normal": machine.job(10), "no results": machine.job(0, asked=10)}
     for end, number in {"exit 7": signal.SIGUSR2, "out of memory": signal.SIGKILL}.items():
-        jobs[end] = machine.job(40)
+        jobs[end] = machine.job(20)
         begun(machine, jobs[end], 1).send_signal(number)
-    jobs["cancelled"] = machine.job(40)
+    jobs["cancelled"] = machine.job(60)
     begun(machine, jobs["cancelled"], 1)
     machine.cancel(jobs["cancelled"])
     machine.until(lambda: not machine.unfinished())
-    jobs["node gone"] = machine.job(40)
+    jobs["node gone"] = machine.job(20)
     begun(machine, jobs["node gone"], 1)
     home.end(signal.SIGKILL)
     machine.until(lambda: first_end(machine, jobs["node gone"])[0] != "running", allowance(scale))

