@@ -35,6 +35,8 @@ async def for_each(
         except DatabaseUnavailable:
             raise
         except Exception as error:  # a job that cannot be brought on must not stop the others
+            about = (step.__name__.strip("_"), getattr(subject, "id", subject))
             if is_passing(error):
-                continue
-            logger.exception("%s failed for %s", step.__name__.strip("_"), getattr(subject, "id", subject))
+                logger.info("%s of %s again: %s", *about, str(error).partition("\n")[0])
+            else:
+                logger.exception("%s of %s failed", *about)
