@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Any
 import psutil
 from loopback import PROJECT, Web
 from pictures import encoded, photo
+
+from pixcrawler.services import free_port
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 
@@ -124,7 +125,7 @@ class Machine:
 
         They hear of its slots, or of more or fewer than it has.
         """
-        port = _free_port(host)
+        port = free_port(host)
         home = self.folder / f"node-{port}"
         _write_scrapyd_home(home, self.folder / "logs" / "crawl", host, port, slots)
         part = self._part(f"node {host}:{port}", home, [sys.executable, "-m", "scrapyd", "--pidfile="], lambda: more)
@@ -353,12 +354,6 @@ def answers(host: str, port: int) -> bool:
             return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as candidate:
-        candidate.bind((host, 0))
-        return int(candidate.getsockname()[1])
 
 
 def _write_scrapyd_home(home: Path, logs: Path, host: str, port: int, slots: int) -> None:

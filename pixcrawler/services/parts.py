@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import sys
 from base64 import b64encode
@@ -21,6 +22,7 @@ from pixcrawler.services.supervisor import Part
 
 PROJECT_ROOT = Path(pixcrawler.__file__).parents[1]
 LOOPBACK = ("127.0.0.1", "localhost")
+UNGIVEN_PORTS = range(20_000, 32_768)  # below those that Linux and others take for connections
 ANSWER_SECONDS = 30.0  # a node that has just started on a busy machine
 
 
@@ -65,22 +67,21 @@ def _address_here(node: Node) -> tuple[str, int]:
     return LOOPBACK[0], port
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, host: str = LOOPBACK[0]) -> bool:
     with socket.socket() as candidate:
         candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            candidate.bind((LOOPBACK[0], port))
+            candidate.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def free_port() -> int:
-    """A port nobody uses at this moment."""
-    with socket.socket() as candidate:
-        candidate.bind((LOOPBACK[0], 0))
-        port: int = candidate.getsockname()[1]
-        return port
+def free_port(host: str = LOOPBACK[0]) -> int:
+    """A port nobody uses at this moment, and that the system gives to no connection in the next."""
+    ports = list(UNGIVEN_PORTS)
+    random.shuffle(ports)
+    return next(port for port in ports if _is_free(port, host))
 
 
 def _scrapyd_settings(node: Node, host: str, port: int) -> dict[str, str]:
