@@ -136,6 +136,7 @@ def test_four_dispatcher_processes_claim_every_row_once(world, node, machine: Ma
     logged = server_log(world)
     rows = insert(world, scale.size(60, 600))
     machine.nodes.append(f"{node.url}#1000")
+    machine.env["PIXCRAWLER_DISPATCH_SECONDS"] = "600"  # nobody plays these crawls, and none is to be given up for it
     parts = [machine.dispatcher() for _ in range(4)]
     machine.until(lambda: len(node.scheduled) >= len(rows), seconds=scale.size(60, 300))
     complaints = complaints_in(logged() + "".join(part.said() for part in parts))
@@ -384,7 +385,7 @@ def test_nothing_is_fetched_after_a_cancel(machine: Machine, tmp_path: Path, ver
     machine.node(slots=4, PYTHONPATH=f"{PROJECT}:{tmp_path / 'hooks'}")
     machine.dispatcher()
     machine.exporter()
-    machine.source.latency = 0.1
+    machine.source.latency = 0.5  # eight at a time: a crawl of 200 has a middle
     unwanted = [machine.job(200) for _ in range(3)]
     good = machine.job(5)
     names = machine.until(lambda: all(map(machine.kept, unwanted)) and [machine.running(job) for job in unwanted])
