@@ -54,8 +54,8 @@ def at_work(machine: Machine, scale: Any, **more: str) -> None:
     machine.node(**more)
     machine.dispatcher(**more)
     machine.exporter(**more)
-    for _ in range(scale.size(4, 12)):
-        machine.job(30, bad=2)
+    for _ in range(scale.size(3, 12)):
+        machine.job(scale.size(20, 30), bad=2)
     machine.until(lambda: machine.sql("SELECT count(*) FROM public.images")[0][0] >= 10)
 
 

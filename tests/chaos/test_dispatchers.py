@@ -17,7 +17,6 @@ from pixcrawler.faults import POINTS
 Enter = Callable[[Verdict], None]
 
 AT_ONCE = 6  # jobs under way; each is through soon after the last fault
-PROBABILITY = 0.5
 
 
 class Doomed:
@@ -27,6 +26,7 @@ class Doomed:
         self.points = [point for point in POINTS if point.startswith(command)]
         self._machine = machine
         self._times = times
+        self._probability = 0.5 if times > 1 else 1
         self._spared = spared
         self._armed = False
         self._part: Part | None = None
@@ -45,7 +45,7 @@ class Doomed:
     def _env(self) -> dict[str, str]:
         left = [] if self._machine.sql(self._spared) else self.left
         self._armed = bool(left)
-        return {"PIXCRAWLER_FAULT": ",".join(f"{point}:{PROBABILITY}" for point in left)} if left else {}
+        return {"PIXCRAWLER_FAULT": ",".join(f"{point}:{self._probability}" for point in left)} if left else {}
 
     def arm_again(self) -> None:
         """Ends a life that was spared once there is no reason to any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from machines import Machine
 
 SLOW = 0.3  # seconds an answer takes: a crawl of thirty pictures has a middle
@@ -28,6 +29,7 @@ def test_a_dispatcher_that_is_asked_to_end_leaves_crawls_alone(machine: Machine)
     assert [machine.kept(job) for job in (running, waiting)] == [30, 5]
 
 
+@pytest.mark.whole
 def test_a_node_that_is_taken_out_runs_empty(machine: Machine) -> None:
     machine.source.latency = SLOW
     machine.node("127.0.0.1")

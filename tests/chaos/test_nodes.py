@@ -161,6 +161,7 @@ def test_a_swallowed_answer_and_repeated_orders_start_nothing_twice(machine: Mac
     verdict(result)
 
 
+@pytest.mark.whole
 def test_of_three_processes_of_one_attempt_one_fetches(world, node, source: Web, database_url, tmp_path, verdict):
     """As with a stock Scrapyd, which starts whatever it is told."""
     job = world.insert(["cat"], 10)
@@ -209,9 +210,12 @@ GROUP BY c.id, first.node, first.created_at, c.created_at ORDER BY c.id
 """
 
 
+LONG_SILENCE = 6.0  # seconds: no machine is so busy that its jobs wait as long for nothing
+
+
 @pytest.mark.parametrize("fault", [refusing, silent, erring, wedged])
 def test_work_moves_to_a_good_node_and_nobody_else_waits(world, node, scale, verdict, monkeypatch, fault):
-    dispatch = scale.clock("dispatch")
+    dispatch = max(scale.clock("dispatch"), LONG_SILENCE)
     if scale.name != "real":  # silence lasts as long as it can without more harm: whoever waits for it shows
         monkeypatch.setattr("pixcrawler.dispatcher.scrapyd.TIMEOUT_SECONDS", 0.9 * dispatch)
 
@@ -381,7 +385,7 @@ def test_hostile_names_and_keywords(world, node, scale, verdict):
     loosen(world)
     refused_by_database: Counter[str] = Counter()
     jobs = []
-    rows = list(hostile_rows(scale.size(200, 1000)))
+    rows = list(hostile_rows(scale.size(100, 1000)))
     for row in [*rows, (1, "nul \0 inside", '["cat"]', 1)]:
         try:
             [(job,)] = world.sql(
@@ -451,6 +455,7 @@ HOSTILE_AND_REAL = [
 ]
 
 
+@pytest.mark.whole
 def test_hostile_keywords_through_a_real_node(machine: Machine, source: Web, verdict):
     """All of them in one job of a hostile name, and a good job beside it."""
     for n, keyword in enumerate(HOSTILE_AND_REAL):

@@ -35,10 +35,10 @@ def test_a_node_dies(machine: Machine, scale: Any, verdict: Enter, ending: str) 
         crowds.append(len(crawls))
         return crawls
 
-    times = scale.size(1, 5)
+    times, size = scale.size((1, 30), (5, 60))
     for _ in range(times):
         for _ in range(2 * SLOTS):
-            machine.job(60, bad=2, asked=40)  # more than asked for: what is in flight at two deaths is given up
+            machine.job(size, bad=2, asked=size * 2 // 3)  # more than asked for: what is in flight at two deaths is given up
         machine.until(lambda: len(crawls := crowd()) == SLOTS and pending(machine) and all_begun(machine, crawls))
         before = machine.crawls()
         next(iter(before.values())).send_signal(signal.SIGUSR1)
@@ -75,7 +75,7 @@ def test_nodes_come_and_go(machine: Machine, scale: Any, verdict: Enter) -> None
     nodes = [machine.node(f"127.0.0.{n}") for n in (1, 2, 3)]
     dispatcher = machine.dispatcher()
     machine.exporter()
-    jobs = scale.size(12, 50)
+    jobs = scale.size(8, 50)
     for _ in range(jobs // 2):
         machine.job(6)
     machine.until(lambda: len(finished(machine)) >= jobs // 4)
