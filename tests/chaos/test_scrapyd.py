@@ -38,7 +38,7 @@ def test_a_node_dies(machine: Machine, scale: Any, verdict: Enter, ending: str) 
     times, size = scale.size((1, 30), (5, 60))
     for _ in range(times):
         for _ in range(2 * SLOTS):
-            machine.job(size, bad=2, asked=size * 2 // 3)  # more than asked for: what is in flight at two deaths is given up
+            machine.job(size, bad=2, asked=size * 2 // 3)  # the rest is for what is in flight at two deaths
         machine.until(lambda: len(crawls := crowd()) == SLOTS and pending(machine) and all_begun(machine, crawls))
         before = machine.crawls()
         next(iter(before.values())).send_signal(signal.SIGUSR1)
