@@ -59,6 +59,21 @@ class ExportState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Channel(StrEnum):
+    """`crawler.outbox.channel`: how a notification leaves the house."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
+class MessageState(StrEnum):
+    """`crawler.outbox.state`."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})

@@ -35,8 +35,10 @@ from pixcrawler.jobs import (
     JOBS_AT_WORK,
     NOT_HOLDING,
     AttemptState,
+    Channel,
     ExportState,
     JobState,
+    MessageState,
     Reason,
     RunState,
 )
@@ -67,8 +69,12 @@ jobs = Table(
     Column("project_id", Integer),
     Column("name", Text, nullable=False, server_default=""),
     Column("keywords", JSONB(none_as_null=True), nullable=False),
-    Column("asked", Integer, nullable=False),
+    Column("requested", Integer, nullable=False, server_default="0"),  # by the owner
+    Column("asked", Integer, nullable=False),  # of the sources: what the owner's credits pay for
     Column("kept", Integer, nullable=False, server_default="0"),
+    Column("charged", Integer, nullable=False, server_default="0"),  # of the kept ones
+    Column("hold", Uuid),  # the pending credit_transactions.id of this generation
+    Column("bytes", BigInteger, nullable=False, server_default="0"),  # of the charged images
     Column("options", JSONB(none_as_null=True), nullable=False, server_default="{}"),
     Column("progress", Integer, nullable=False, server_default="0"),  # percent, grows within a generation
     Column("outcome", Text),  # full, short, failed, cancelled
@@ -79,9 +85,12 @@ jobs = Table(
     _timestamp("planned_at"),
     _timestamp("projected_at"),
     _timestamp("swept_at"),
+    _timestamp("pruned_at"),  # since then, rejected candidates and attempts are gone
     _one_of("state", JobState),
     CheckConstraint("kept BETWEEN 0 AND asked", name="kept_within_asked"),
+    CheckConstraint("charged BETWEEN 0 AND kept", name="charged_within_kept"),
     Index("jobs_state", "state"),
+    Index("jobs_owner", "owner"),
     Index("jobs_at_work", "owner", postgresql_where=text(f"state IN ({_quoted(JOBS_AT_WORK)})")),
 )
 
@@ -211,6 +220,24 @@ hosts = Table(
     Column("not_before", DateTime(timezone=True), nullable=False),
     Column("reason", Text, nullable=False),
     _timestamp("updated_at", required=True),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("owner", Uuid, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("message", JSONB(none_as_null=True), nullable=False),  # the notification: type, title, message, …
+    Column("state", Text, nullable=False, server_default=MessageState.PENDING),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    _timestamp("not_before", required=True),  # of the next try
+    Column("reason", Text),  # why the last try failed
+    _timestamp("created_at", required=True),
+    _timestamp("ended_at"),
+    _one_of("channel", Channel),
+    _one_of("state", MessageState),
+    Index("outbox_due", "not_before", postgresql_where=text("state = 'pending'")),
 )
 
 FUNNEL_ADDS_UP = """
