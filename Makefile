@@ -5,13 +5,20 @@ BIN := .venv/bin
 # pip passes on warnings of setuptools about editable installations, which are ours to know.
 PACKAGES := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test chaos lint format clean
+.PHONY: demo test test-postgresql test-pooler chaos lint format clean
 
 demo: .venv/run
 	$(BIN)/pixcrawler demo
 
 test: .venv/dev
 	$(BIN)/pytest --numprocesses=2
+
+# On Debian's PostgreSQL in place of the embedded one, and there through pgbouncer; TESTS="tests/db -k …" chooses some.
+test-postgresql: .venv/dev
+	$(BIN)/python -m tests.servers postgresql --numprocesses=2 $(TESTS)
+
+test-pooler: .venv/dev
+	$(BIN)/python -m tests.servers pooler --numprocesses=2 $(TESTS)
 
 chaos: .venv/dev
 	$(BIN)/pytest tests/chaos --chaos=full --numprocesses=2

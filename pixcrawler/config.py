@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+from base64 import b64decode
 from collections.abc import Callable
+from email.headerregistry import Address
+from email.message import EmailMessage
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pixcrawler.errors import UsageError
+from pixcrawler.jobs import Channel
 
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
 
-NOT_FOR_CRAWLS = frozenset({"SCRAPYD_NODES"})  # has the passwords of all nodes
+# Passwords and secrets that a crawl process has no use for.
+NOT_FOR_CRAWLS = frozenset(
+    {
+        "SCRAPYD_NODES",
+        "PIXCRAWLER_SMTP_URL",
+        "PIXCRAWLER_MAIL_FROM",
+        "PIXCRAWLER_WEBHOOK_URL",
+        "PIXCRAWLER_WEBHOOK_SECRET",
+    }
+)
 # What any Python process goes by: programs, home, language, time zone, scratch space, modules, certificates.
 FOR_PYTHON = frozenset(
     {
@@ -59,6 +82,89 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.name}, slots={self.slots})"
+
+
+class MailServer:
+    """The server that takes our mails: where it is, how it is spoken to, who we are there."""
+
+    def __init__(self, url: str) -> None:
+        wrong = "not an address like smtp://user:password@host:port (special characters in the password: %-encoded)"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(wrong) from None
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError(wrong)
+        if bool(parts.username) != bool(parts.password):
+            raise ValueError("user and password belong together")
+        self.tls = parts.scheme == "smtps"  # from the first byte on; otherwise by STARTTLS
+        self.host = parts.hostname
+        self.port = port or (465 if self.tls else 587)
+        self.username = unquote(parts.username or "")
+        self.password = SecretStr(unquote(parts.password or ""))
+        if not (self.username + self.password.get_secret_value()).isascii():
+            raise ValueError("user and password must be ASCII")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, with nobody in between."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __repr__(self) -> str:
+        return f"MailServer({self.host}:{self.port})"
+
+
+def _mail_server(url: SecretStr) -> SecretStr:
+    MailServer(url.get_secret_value())
+    return url
+
+
+def mail_address(text: str) -> Address:
+    """The one address in `Name <user@host>` or `user@host`. Raises `ValueError`."""
+    message = EmailMessage()
+    message["From"] = text
+    addresses = message["From"].addresses
+    if message["From"].defects or len(addresses) != 1 or not addresses[0].domain or not text.isascii():
+        raise ValueError("not an address like PixCrawler <pixcrawler@example.org>")
+    address: Address = addresses[0]
+    return address
+
+
+def _mail_address(text: str) -> str:
+    return str(mail_address(text))
+
+
+def _web_address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("not an address like https://host/path, without user and password")
+    return text
+
+
+def _signing_key(secret: SecretStr) -> bytes:
+    try:
+        key = b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64:  # as the specification of Standard Webhooks says
+        raise ValueError("expected whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` makes them")
+    return key
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    _signing_key(secret)
+    return secret
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,6 +217,13 @@ class Config(BaseSettings):
     )
     source_limits: Annotated[Words, AfterValidator(_limits("source", "runs"))] = ()  # unnamed sources have none
 
+    # How owners hear of their jobs outside the front end: unset, they do not.
+    smtp_url: Annotated[SecretStr, AfterValidator(_mail_server)] | None = None
+    mail_from: Annotated[str, AfterValidator(_mail_address)] | None = Field(None, validate_default=True)
+    webhook_url: WebAddress | None = Field(None, repr=False)  # whoever knows some addresses may write there
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = Field(None, validate_default=True)
+    site_url: WebAddress | None = None  # of the front end, for links in mails
+
     fault: Words = ()  # point:probability; for tests: where the process kills itself, see faults.py
 
     # Which pictures are good enough.
@@ -129,6 +242,14 @@ class Config(BaseSettings):
     retry_seconds: float = Field(5, gt=0)  # before the second attempt; doubles
     deadline_seconds: float = Field(24 * 3600, gt=0)  # of crawling
     export_lease_seconds: float = Field(120, gt=0)
+
+    @field_validator("mail_from", "webhook_secret")
+    @classmethod
+    def _comes_with_its_address(cls, value: Any, info: ValidationInfo) -> Any:
+        other = "smtp_url" if info.field_name == "mail_from" else "webhook_url"
+        if value is None and info.data.get(other) is not None:
+            raise ValueError(f"is needed with {variable(other)}")
+        return value
 
     @model_validator(mode="after")
     def _leases_outlive_their_owners(self) -> Self:
@@ -150,6 +271,22 @@ class Config(BaseSettings):
     def runs_by_source(self) -> dict[str, int]:
         """How many runs of a source may be at work at once; sources that are not named have no limit."""
         return {source: int(runs) for source, runs in (word.split(":") for word in self.source_limits)}
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """By which notifications leave the house."""
+        addresses = {Channel.EMAIL: self.smtp_url, Channel.WEBHOOK: self.webhook_url}
+        return frozenset(channel for channel, address in addresses.items() if address is not None)
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """The server for channel `email`."""
+        return MailServer(self.smtp_url.get_secret_value()) if self.smtp_url else None
+
+    @property
+    def webhook_key(self) -> bytes:
+        """What signs the requests of channel `webhook`; empty without it."""
+        return _signing_key(self.webhook_secret) if self.webhook_secret else b""
 
     @property
     def user_agent(self) -> str:

@@ -12,7 +12,8 @@ PixCrawlerError
 ├── SourceSaysLater        a source asked for a pause; the run is deferred
 ├── LeaseLost              the attempt is not ours any more: stop at once
 ├── StorageFailed          a file could not be stored or read; the run or export fails
-└── ExportFailed           a dataset could not be built or verified
+├── ExportFailed           a dataset could not be built or verified
+└── NotDelivered           a mail or webhook was not taken; it is tried again, or given up
 """
 
 
@@ -82,3 +83,11 @@ class StorageFailed(PixCrawlerError):
 
 class ExportFailed(PixCrawlerError):
     """Raised by export when a dataset cannot be built or fails its own check."""
+
+
+class NotDelivered(PixCrawlerError):
+    """Raised by outbox; `for_good`: the receiver would say the same the next time."""
+
+    def __init__(self, reason: str, *, for_good: bool = False) -> None:
+        super().__init__(reason)
+        self.for_good = for_good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -169,6 +170,19 @@ class Funnel:
 
     def to_json(self) -> dict[str, Any]:
         return {"found": self.found, "kept": self.kept, "reasons": self.reasons}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Funnel:
+        """What `to_json` made."""
+        return cls({KEPT: value["kept"], **value["reasons"]})
+
+    @classmethod
+    def total(cls, funnels: Iterable[Funnel]) -> Funnel:
+        """The sum of several."""
+        counts: Counter[str] = Counter()
+        for funnel in funnels:
+            counts.update(funnel.counts)
+        return cls(counts)
 
     @classmethod
     def of(cls, decisions: Iterable[tuple[str | None, int]]) -> Funnel:

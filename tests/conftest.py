@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import psycopg
@@ -37,6 +39,11 @@ NOWHERE = (".invalid", ".test", ".example")
 hypothesis_settings.register_profile("project", deadline=None)
 hypothesis_settings.load_profile("project")
 
+# The server to test on in place of the embedded one, and how to reach it past its pooler. The names are others than
+# those that `pytest` was given: what it starts must not see them, but processes of `--numprocesses` must.
+GIVEN_URL = os.environ.setdefault("TESTED_URL", os.environ.get("DATABASE_URL", ""))
+DIRECT_URL = os.environ.setdefault("TESTED_DIRECT_URL", os.environ.pop("DIRECT_DATABASE_URL", GIVEN_URL))
+
 for name in list(os.environ):
     if name.startswith(OURS) or name in OURS_EXACTLY:
         del os.environ[name]
@@ -63,7 +70,10 @@ def settings_env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """One PostgreSQL per test session, with a migrated database named `template`; its files go with it."""
+    """The database `postgres` of the PostgreSQL to test on: the one in DATABASE_URL, else an own embedded one."""
+    if GIVEN_URL:
+        yield _plain(GIVEN_URL)
+        return
     with tempfile.TemporaryDirectory(prefix="pixcrawler-tests-") as folder, ExitStack() as stack:
         try:
             url = stack.enter_context(EmbeddedServer(Path(folder)))
@@ -72,9 +82,21 @@ def server_url() -> Iterator[str]:
                 raise
             pytest.skip(str(error))
         _forget_durability(url)
-        _execute(url, "CREATE DATABASE template")
-        schema.initialise(_renamed(url, "template"))
         yield url
+
+
+@pytest.fixture(scope="session")
+def direct_url(server_url: str) -> str:
+    """The same server past its pooler, for what concerns whole databases and sessions."""
+    return _plain(DIRECT_URL) if DIRECT_URL else server_url
+
+
+@pytest.fixture(scope="session")
+def template(direct_url: str) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    with _database(direct_url, "template1", "template") as name:
+        schema.initialise(_renamed(direct_url, name))
+        yield name
 
 
 @pytest.fixture(name="small_disk")
@@ -85,21 +107,29 @@ def _small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def empty_database_url(server_url: str) -> Iterator[str]:
+def empty_database_url(server_url: str, direct_url: str) -> Iterator[str]:
     """A new database with nothing in it."""
-    yield from _database(server_url, "template1")
+    with _database(direct_url, "template1") as name:
+        yield _renamed(server_url, name)
 
 
 @pytest.fixture
-def database_url(server_url: str) -> Iterator[str]:
+def database_url(server_url: str, direct_url: str, template: str) -> Iterator[str]:
     """A new database with all tables and the local user, project and account."""
-    yield from _database(server_url, "template")
+    with _database(direct_url, template) as name:
+        yield _renamed(server_url, name)
 
 
 @pytest.fixture
-def sql(database_url: str) -> Iterator[Sql]:
-    """`sql("SELECT …", [parameters])` → rows; each statement commits."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+def direct_database_url(database_url: str, direct_url: str) -> str:
+    """The same database past the pooler, if there is one."""
+    return _renamed(direct_url, psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
+
+
+@pytest.fixture
+def sql(direct_database_url: str) -> Iterator[Sql]:
+    """`sql("SELECT …", [parameters])` → rows; each statement commits. In a session of the test's own."""
+    with psycopg.connect(direct_database_url, autocommit=True) as connection:
 
         def run(query: str, parameters: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
             cursor = connection.execute(query, parameters)  # type: ignore[arg-type]
@@ -108,11 +138,12 @@ def sql(database_url: str) -> Iterator[Sql]:
         yield run
 
 
-def _database(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    _execute(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    yield _renamed(server_url, name)
-    _execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+@contextmanager
+def _database(direct_url: str, template: str, kind: str = "test") -> Iterator[str]:
+    name = f"{kind}_{uuid4().hex}"
+    _execute(direct_url, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield name
+    _execute(direct_url, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 def _forget_durability(url: str) -> None:
@@ -121,8 +152,15 @@ def _forget_durability(url: str) -> None:
     _execute(url, "SELECT pg_reload_conf()")
 
 
+def _plain(url: str) -> str:
+    """The address in the form the embedded server has, in which tests exchange names: postgresql://user@/name?host=…"""
+    parts = psycopg.conninfo.conninfo_to_dict(url)
+    user, database = parts.pop("user"), parts.pop("dbname", "postgres")
+    return f"postgresql://{user}@/{database}?{urlencode(parts)}"
+
+
 def _renamed(url: str, database: str) -> str:
-    return url.replace("@/postgres?", f"@/{database}?")
+    return re.sub(r"@/\w+\?", f"@/{database}?", url)
 
 
 def _execute(url: str, statement: str, *names: str) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pixcrawler.config import config, source_names
+from pixcrawler.config import config, crawl_environment, source_names
 from pixcrawler.errors import UsageError
+from pixcrawler.jobs import Channel
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,23 @@ from pixcrawler.errors import UsageError
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL: "),
         ("SCRAPYD_NODES", "127.0.0.1", "SCRAPYD_NODES: "),
         ("SCRAPYD_NODES", "http://127.0.0.1:6800#none", "SCRAPYD_NODES: "),
+        ("PIXCRAWLER_SMTP_URL", "mail.example:25", "PIXCRAWLER_SMTP_URL: "),
+        ("PIXCRAWLER_SMTP_URL", "smtp://me:hu/sh@mail.example", "PIXCRAWLER_SMTP_URL: "),
+        ("PIXCRAWLER_SMTP_URL", "smtp://me:hu#sh@mail.example", "PIXCRAWLER_SMTP_URL: "),
+        ("PIXCRAWLER_SMTP_URL", "smtp://me:hüsh@mail.example", "PIXCRAWLER_SMTP_URL: user and password"),
+        ("PIXCRAWLER_SMTP_URL", "smtp://me@mail.example", "PIXCRAWLER_SMTP_URL: user and password"),
+        ("PIXCRAWLER_SMTP_URL", "smtp://mail.example", "PIXCRAWLER_MAIL_FROM: is needed with PIXCRAWLER_SMTP_URL"),
+        ("PIXCRAWLER_MAIL_FROM", "me", "PIXCRAWLER_MAIL_FROM: "),
+        ("PIXCRAWLER_MAIL_FROM", "me@x.example, you@x.example", "PIXCRAWLER_MAIL_FROM: "),
+        ("PIXCRAWLER_MAIL_FROM", "me@x.example\nBcc: you@x.example", "PIXCRAWLER_MAIL_FROM: "),
+        ("PIXCRAWLER_MAIL_FROM", "", "PIXCRAWLER_MAIL_FROM: "),
+        ("PIXCRAWLER_WEBHOOK_URL", "ftp://hooks.example", "PIXCRAWLER_WEBHOOK_URL: "),
+        ("PIXCRAWLER_WEBHOOK_URL", "https://me:hush@hooks.example", "PIXCRAWLER_WEBHOOK_URL: "),
+        ("PIXCRAWLER_WEBHOOK_URL", "https://hooks.example:port", "PIXCRAWLER_WEBHOOK_URL: "),
+        ("PIXCRAWLER_WEBHOOK_URL", "https://hooks.example", "PIXCRAWLER_WEBHOOK_SECRET: is needed with"),
+        ("PIXCRAWLER_WEBHOOK_SECRET", "hush", "PIXCRAWLER_WEBHOOK_SECRET: "),
+        ("PIXCRAWLER_WEBHOOK_SECRET", "whsec_aHVzaA==", "PIXCRAWLER_WEBHOOK_SECRET: "),
+        ("PIXCRAWLER_SITE_URL", "pix.example", "PIXCRAWLER_SITE_URL: "),
         ("PIXCRAWLER_FENCE_SECONDS", "60", "PIXCRAWLER_FENCE_SECONDS: "),
         ("PIXCRAWLER_LEASE_SECONDS", "20", "PIXCRAWLER_FENCE_SECONDS: "),
     ],
@@ -28,6 +46,7 @@ def test_a_wrong_setting_is_named(settings_env: Callable[..., None], name: str, 
         config()
     assert str(raised.value).startswith(complaint)
     assert "\n" not in str(raised.value)
+    assert "hush" not in str(raised.value)
 
 
 def test_secrets_are_not_shown(settings_env: Callable[..., None]) -> None:
@@ -38,6 +57,46 @@ def test_secrets_are_not_shown(settings_env: Callable[..., None]) -> None:
     [node] = settings.nodes
     assert (node.url, node.slots, node.username) == ("http://127.0.0.1:6800", 3, "me")
     assert node.password.get_secret_value() == "hush"
+
+
+CHANNELS = {
+    "PIXCRAWLER_SMTP_URL": "smtp://me%40here:hu%2Fsh%40@[::1]:2525",
+    "PIXCRAWLER_MAIL_FROM": "Pix Crawler <crawler@pix.example>",
+    "PIXCRAWLER_WEBHOOK_URL": "https://hooks.example/hu/sh",
+    "PIXCRAWLER_WEBHOOK_SECRET": "whsec_aHUvc2hodS9zaGh1L3NoaHUvc2hodS9zaGh1L3No",
+}
+
+
+def test_channels_are_those_that_are_set_up(settings_env: Callable[..., None]) -> None:
+    assert config().channels == set()
+    settings_env(PIXCRAWLER_SMTP_URL=CHANNELS["PIXCRAWLER_SMTP_URL"], PIXCRAWLER_MAIL_FROM="me@pix.example")
+    assert config().channels == {Channel.EMAIL}
+    settings_env(**CHANNELS)
+    assert config().channels == {Channel.EMAIL, Channel.WEBHOOK}
+
+
+def test_a_mail_server_by_its_address(settings_env: Callable[..., None]) -> None:
+    settings_env(**CHANNELS)
+    server = config().mail_server
+    assert server is not None
+    assert (server.host, server.port, server.tls, server.is_here) == ("::1", 2525, False, True)
+    assert (server.username, server.password.get_secret_value()) == ("me@here", "hu/sh@")
+    settings_env(PIXCRAWLER_SMTP_URL="smtps://mail.example")
+    server = config().mail_server
+    assert server is not None
+    assert (server.host, server.port, server.tls, server.is_here) == ("mail.example", 465, True, False)
+
+
+def test_secrets_of_channels_are_not_shown(settings_env: Callable[..., None]) -> None:
+    settings_env(**CHANNELS)
+    assert config().webhook_key == b"hu/sh" * 6
+    shown = repr(config()) + repr(config().mail_server)
+    assert not [secret for secret in ("hu/sh", "hu%2Fsh", "aHUvc2") if secret in shown]
+
+
+def test_crawls_know_no_channels(settings_env: Callable[..., None]) -> None:
+    settings_env(**CHANNELS, PIXCRAWLER_SITE_URL="https://pix.example")
+    assert not crawl_environment().keys() & CHANNELS.keys()
 
 
 def test_every_source_is_known_by_its_file() -> None:

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -174,6 +175,71 @@ class World:
 
     def notices(self) -> list[tuple[Any, ...]]:
         return self.sql("SELECT type, title, message FROM public.notifications ORDER BY id")
+
+
+class Owner:
+    """A user with one project, who asks for jobs in the front end; without an account, if `credits_` is None."""
+
+    def __init__(self, world: Any, credits_: int | None) -> None:
+        self.world = world
+        self.id = uuid4()
+        who = (self.id, f"{self.id}@example.test")
+        world.sql("INSERT INTO auth.users (id, email) VALUES (%s, %s)", who)
+        world.sql("INSERT INTO public.profiles (id, email) VALUES (%s, %s) ON CONFLICT DO NOTHING", who)
+        world.sql("DELETE FROM public.credit_accounts WHERE user_id = %s", (self.id,))
+        if credits_ is not None:
+            self._pay_in(credits_)
+        rows = world.sql("INSERT INTO public.projects (name, user_id) VALUES ('p', %s) RETURNING id", (self.id,))
+        self.project = rows[0][0]
+
+    def _pay_in(self, credits_: int) -> None:
+        [(account,)] = self.world.sql(
+            "INSERT INTO public.credit_accounts (user_id, current_balance) VALUES (%s, %s) RETURNING id",
+            (self.id, credits_),
+        )
+        self.world.sql(
+            "INSERT INTO public.credit_transactions (account_id, user_id, type, description, amount, balance_after)"
+            " VALUES (%s, %s, 'purchase', 'credits', %s, %s)",
+            (account, self.id, credits_, credits_),
+        )
+
+    def ask(self, number: int = 1, keywords: str = '["cat"]', max_images: int = 10) -> list[int]:
+        """Pending jobs, in order."""
+        rows = self.world.sql(
+            "INSERT INTO public.crawl_jobs (project_id, name, keywords, max_images)"
+            " SELECT %s, 'pets', %s, %s FROM generate_series(1, %s) RETURNING id",
+            (self.project, keywords, max_images, number),
+        )
+        return sorted(job for (job,) in rows)
+
+    def running(self) -> list[int]:
+        """The jobs that were claimed, as the front end shows it."""
+        rows = self.world.sql(
+            "SELECT id FROM public.crawl_jobs WHERE project_id = %s AND status = 'running' ORDER BY id", (self.project,)
+        )
+        return [job for (job,) in rows]
+
+    @property
+    def balance(self) -> int:
+        """The credits, as the front end shows them."""
+        [(balance,)] = self.world.sql(
+            "SELECT current_balance FROM public.credit_accounts WHERE user_id = %s", (self.id,)
+        )
+        return int(balance)
+
+    def ledger(self) -> list[tuple[str, str, int, int]]:
+        """The transactions since the first: type, status, amount, balance after."""
+        rows: list[tuple[str, str, int, int]] = self.world.sql(
+            "SELECT type, status, amount, balance_after FROM public.credit_transactions"
+            " WHERE user_id = %s AND type <> 'purchase' ORDER BY created_at, amount",
+            (self.id,),
+        )
+        return rows
+
+    def ledger_sum(self) -> int:
+        """What the transactions of the account sum to."""
+        [(total,)] = self.world.sql("SELECT sum(amount) FROM public.credit_transactions WHERE user_id = %s", (self.id,))
+        return int(total)
 
 
 @asynccontextmanager

@@ -152,8 +152,7 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
 @app.command()
 def retry(job: JobId, as_json: AsJson = False) -> None:
     """Take up an ended job again: what is missing is crawled, and the dataset is built."""
-    seconds = config().deadline_seconds
-    _goes_on(job, query(lambda connection: jobs.retry(connection, job, deadline_seconds=seconds)), as_json=as_json)
+    _goes_on(job, query(lambda connection: jobs.retry(connection, job, **_terms())), as_json=as_json)
 
 
 @app.command()
@@ -164,9 +163,11 @@ def extend(
 ) -> None:
     """Ask an ended job for more images; those it has stay."""
     wanted = parse_max_images(max_images)
-    seconds = config().deadline_seconds
-    generation = query(lambda connection: jobs.extend(connection, job, wanted, deadline_seconds=seconds))
-    _goes_on(job, generation, as_json=as_json)
+    _goes_on(job, query(lambda connection: jobs.extend(connection, job, wanted, **_terms())), as_json=as_json)
+
+
+def _terms() -> dict[str, Any]:
+    return {"deadline_seconds": config().deadline_seconds, "jobs_by_credits": config().jobs_by_credits}
 
 
 def _goes_on(job: int, generation: int, *, as_json: bool) -> None:

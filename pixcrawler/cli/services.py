@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -17,6 +18,8 @@ from pixcrawler.config import Config, config
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.services import calm_exit, local_parts, serve, supervise
+
+Service = Callable[[str, Config, asyncio.Event], Coroutine[Any, Any, None]]
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CHATTERS = ("alembic", "httpx")  # tell every step of a migration, every request
@@ -53,10 +56,11 @@ def demo() -> None:
 
 
 def dispatcher() -> None:
-    """Turn jobs into crawls, until stopped."""
+    """Turn jobs into crawls, and send mails and webhooks if they are set up, until stopped."""
     from pixcrawler.dispatcher import run as dispatch
+    from pixcrawler.outbox import run as send
 
-    _run_service(dispatch)
+    _run_service(_together(dispatch, send))
 
 
 def exporter() -> None:
@@ -66,7 +70,25 @@ def exporter() -> None:
     _run_service(pack)
 
 
-def _run_service(service: Callable[[str, Config, asyncio.Event], Awaitable[None]]) -> None:
+def _together(*services: Service) -> Service:
+    """Services in one process: the first that fails ends the others, and its error is raised."""
+
+    async def service(url: str, settings: Config, stop: asyncio.Event) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for one in services:
+                    group.create_task(one(url, settings, stop))
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+
+    return service
+
+
+def _first(failure: BaseException) -> BaseException:
+    return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure
+
+
+def _run_service(service: Service) -> None:
     settings = config()
     faults.arm()
     _log_to_stderr(settings)

@@ -29,10 +29,14 @@ RELIED_ON = {
     "profiles": {"id"},
     "projects": {"id", "user_id"},
     "crawl_jobs": {"id", "project_id", "name", "keywords", "max_images", "status"},
-    "images": {"id", "crawl_job_id", "original_url", "filename", "is_duplicate"},
-    "credit_accounts": {"id", "user_id", "current_balance"},
+    "images": {"id", "crawl_job_id", "original_url", "filename", "is_valid", "is_duplicate"},
+    "credit_accounts": {"id", "user_id", "current_balance", "refill_threshold"},
     "credit_transactions": {"id", "account_id", "amount", "status"},
+    "usage_metrics": {"user_id", "metric_date", "images_processed"},
 }
+
+# Tables of the front end that we add rows to; what it requires of rows elsewhere is its own business.
+ADDED_TO = frozenset({"crawl_jobs", "images", "activity_logs", "credit_transactions", "notifications", "usage_metrics"})
 
 COLUMNS = text("""
     SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, NULL) AS type,
@@ -84,7 +88,9 @@ def _check_public(live: Tables) -> list[str]:
     return [
         difference
         for table in _by_name(public.metadata)
-        for difference in _differences(table, live.get(table.name), RELIED_ON.get(table.name, set()))
+        for difference in _differences(
+            table, live.get(table.name), RELIED_ON.get(table.name, set()), adding=table.name in ADDED_TO
+        )
     ]
 
 
@@ -95,7 +101,7 @@ def _check_crawler(live: Tables) -> list[str]:
     differences = [
         difference
         for table in expected
-        for difference in _differences(table, live.get(table.name), {column.name for column in table.columns})
+        for difference in _differences(table, live.get(table.name), set(table.columns.keys()), adding=True)
     ]
     return [*differences, f"schema crawler: not up to date; {UPGRADE}"] if differences else []
 
@@ -104,27 +110,36 @@ def _by_name(metadata: MetaData) -> list[Table]:
     return sorted(metadata.tables.values(), key=lambda table: table.name)
 
 
-def _differences(table: Table, live: dict[str, LiveColumn] | None, relied_on: set[str]) -> Iterator[str]:
+def _differences(
+    table: Table, live: dict[str, LiveColumn] | None, relied_on: set[str], *, adding: bool
+) -> Iterator[str]:
     if live is None:
         yield f"{table.fullname}: missing"
         return
     for expected in table.columns:
-        reason = _difference(expected, live.get(expected.name), relied_on)
+        found = live.get(expected.name)
+        reason = _difference(expected, found, relied_on) or (_obstacle(expected, found) if adding else None)
         if reason:
             yield f"{table.fullname}.{expected.name}: {reason}"
-    for name in sorted(live.keys() - table.columns.keys()):
+    for name in sorted(live.keys() - table.columns.keys()) if adding else ():
         if live[name].required and not live[name].fills_itself:
             yield f"{table.fullname}.{name}: unknown to us, yet NOT NULL without a default"
 
 
 def _difference(expected: Column[object], live: LiveColumn | None, relied_on: set[str]) -> str | None:
+    """What keeps us from reading it."""
     if live is None:
         return "missing"
     if not _fits(expected, live):
         return f"{_type(live.type, live.length)}, expected {_expected_type(expected)}"
     if not live.required and not expected.nullable and expected.name in relied_on:
         return "may be NULL, expected NOT NULL"
-    if live.required and not live.fills_itself and _may_be_left_out(expected):
+    return None
+
+
+def _obstacle(expected: Column[object], live: LiveColumn | None) -> str | None:
+    """What keeps us from adding a row without it."""
+    if live is not None and live.required and not live.fills_itself and _may_be_left_out(expected):
         return "NOT NULL without a default, expected one" if not expected.nullable else "NOT NULL, expected nullable"
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, insert, literal, or_, select, text, union_all, update
+from sqlalchemy import and_, func, insert, literal, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db import accounts
@@ -13,20 +13,24 @@ from pixcrawler.db.crawler import jobs
 from pixcrawler.db.public import crawl_jobs, credit_accounts, projects
 from pixcrawler.jobs import JOBS_AT_WORK, JobState
 
-# What is true of a job, as its owner sees it. A percentage of 100 means that the dataset is there.
+# What is true of a job, as its owner sees it. A percentage of 100 means that the dataset is there. What was counted
+# from rows that are pruned stays.
 TRUTH = """
 SELECT j.id,
     CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN j.state
         WHEN j.state = 'cancelling' THEN 'cancelled' ELSE 'running' END AS status,
     CASE j.state WHEN 'completed' THEN 100 WHEN 'exporting' THEN 99
         ELSE j.kept::bigint * 99 / greatest(j.asked, 1) END AS progress,
-    candidates.found AS total_images, candidates.received AS downloaded_images, j.kept AS valid_images,
+    CASE WHEN j.pruned_at IS NULL THEN candidates.found ELSE p.total_images END AS total_images,
+    CASE WHEN j.pruned_at IS NULL THEN candidates.received ELSE p.downloaded_images END AS downloaded_images,
+    j.kept AS valid_images,
     runs.total AS total_chunks, runs.completed AS completed_chunks, runs.failed AS failed_chunks,
     CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN 0
         ELSE runs.total - runs.completed - runs.failed END AS active_chunks,
-    coalesce(attempts.ids, '[]') AS task_ids,
+    CASE WHEN j.pruned_at IS NULL THEN coalesce(attempts.ids, '[]') ELSE p.task_ids END AS task_ids,
     CASE WHEN j.state IN ('completed', 'failed', 'cancelled') THEN j.finished_at END AS completed_at
 FROM crawler.jobs j
+JOIN public.crawl_jobs p ON p.id = j.id
 CROSS JOIN LATERAL (
     SELECT count(*) AS found, count(*) FILTER (WHERE received) AS received FROM crawler.candidates WHERE job = j.id
 ) candidates
@@ -73,13 +77,13 @@ def _projection(which: str) -> Any:
 
 PROJECT_ONE = _projection("j.id = :job")
 PROJECT_ALL_AT_WORK = _projection("j.state IN ('crawling', 'cancelling', 'exporting')")
-# Other statuses (archived, …) are the front end's own business.
-RESTORE = _projection("""
-    j.state IN ('completed', 'failed', 'cancelled') AND EXISTS (
-        SELECT FROM public.crawl_jobs p WHERE p.id = j.id
-        AND (p.status <> j.state OR p.valid_images <> j.kept OR p.active_chunks <> 0)
-        AND p.status IN ('pending', 'running', 'completed', 'failed', 'cancelled')
-    )
+# Whoever is shown a job of long ago as at work waits for nothing; other changes to it are let be. Other statuses
+# (archived, …) are the front end's own business.
+RESTORE_ALL = _projection("j.state IN ('completed', 'failed', 'cancelled') AND p.status IN ('pending', 'running')")
+RESTORE_RECENT = _projection("""
+    j.state IN ('completed', 'failed', 'cancelled') AND j.finished_at > now() - interval '1 hour'
+    AND (p.status <> j.state OR p.valid_images <> j.kept OR p.active_chunks <> 0)
+    AND p.status IN ('completed', 'failed', 'cancelled')
 """)
 PROJECTION = "projection"  # the advisory lock of those who write all rows
 ALONE = text(f"SELECT pg_try_advisory_xact_lock(hashtextextended('{PROJECTION}', 0))")
@@ -116,7 +120,8 @@ async def pending(connection: AsyncConnection, limit: int, jobs_by_credits: Mapp
     """Unclaimed pending jobs that may start: id, name, keywords, max_images, project_id, owner, options.
 
     The oldest of each owner, as far as the limit allows; those come first whose owners have fewest before them, at
-    work or waiting. Jobs without an owner have no limit, and queue like those of one.
+    work or waiting. Who has spent all credits waits for those that are held. Jobs without an owner have no limit, and
+    queue like those of one.
     """
     waiting = (
         select(projects.c.user_id.label("owner"), crawl_jobs.c.id)
@@ -129,7 +134,9 @@ async def pending(connection: AsyncConnection, limit: int, jobs_by_credits: Mapp
     line = union_all(at_work, waiting).subquery("line")  # who is at work stands before all that wait
     place = func.row_number().over(partition_by=line.c.owner, order_by=line.c.id).label("place")
     queue = select(line, place).subquery("queue")
-    allowed = accounts.limit(credit_accounts.c.current_balance, jobs_by_credits)
+    balance = func.coalesce(credit_accounts.c.current_balance, 0)
+    held = accounts.held(queue.c.owner)
+    allowed = accounts.limit(balance + held, jobs_by_credits)
     statement = (
         select(
             *crawl_jobs.c["id", "name", "keywords", "max_images", "project_id"],
@@ -139,7 +146,7 @@ async def pending(connection: AsyncConnection, limit: int, jobs_by_credits: Mapp
         .join(queue, queue.c.id == crawl_jobs.c.id)
         .outerjoin(jobs, jobs.c.id == crawl_jobs.c.id)
         .outerjoin(credit_accounts, credit_accounts.c.user_id == queue.c.owner)
-        .where(or_(queue.c.owner.is_(None), queue.c.place <= allowed))
+        .where(or_(queue.c.owner.is_(None), and_(queue.c.place <= allowed, or_(balance > 0, held == 0))))
         .order_by(queue.c.place, crawl_jobs.c.id)
         .limit(limit)
     )
@@ -198,6 +205,7 @@ async def project_all(connection: AsyncConnection) -> None:
 
 
 async def restore(connection: AsyncConnection) -> None:
-    """Makes good what was written over the status, the images or the work of jobs that have ended."""
+    """Makes good what was written over the status, the images or the work of jobs that have ended lately."""
     if await connection.scalar(ALONE):
-        await connection.execute(RESTORE)
+        await connection.execute(RESTORE_ALL)
+        await connection.execute(RESTORE_RECENT)

@@ -1,7 +1,7 @@
 """The tables of schema `crawler`, which is ours: the truth about every job. Migrated by Alembic.
 
-Locks are taken in this order, everywhere: the scope's advisory lock, jobs (by id), runs, attempts, own rows,
-credit_accounts, then rows of `public`, one job at a time.
+Locks are taken in this order, everywhere: the scope's advisory lock, jobs (by id), runs, attempts, own rows, the job's
+row in `public.crawl_jobs`, its owner's credit_accounts, then other rows of `public`, one job at a time.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ jobs = Table(
     CheckConstraint("charged BETWEEN 0 AND kept", name="charged_within_kept"),
     Index("jobs_state", "state"),
     Index("jobs_owner", "owner"),
+    Index("jobs_finished", "finished_at"),
+    Index("jobs_unswept", "id", postgresql_where=text("swept_at IS NULL")),
     Index("jobs_at_work", "owner", postgresql_where=text(f"state IN ({_quoted(JOBS_AT_WORK)})")),
 )
 

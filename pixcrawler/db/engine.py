@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: one driver, the same settings everywhere, and failures in one clear line.
 
-Nothing here depends on the session, so a transaction pooler works too: no prepared statements, no SET. The server
-settings travel in the start-up packet; a pooler that refuses them is asked again without, and the defaults of the
-role apply there (`ALTER ROLE … SET timezone = 'UTC'`, `jit = off`, `statement_timeout = '30s'`).
+Nothing here depends on the session, so a transaction pooler works too: no prepared statements, no SET but SET LOCAL.
+The server settings travel in the start-up packet; a pooler that refuses them is asked again without, and the defaults
+of the role apply there: see docs/connections.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -80,22 +80,26 @@ def address(url: URL) -> str:
 
 
 def create(url: str, *, application_name: str, pool_size: int, lock_seconds: float | None = None) -> AsyncEngine:
-    """An engine that opens at most `pool_size` connections, and none before the first use.
+    """An engine that opens at most `pool_size` connections, none before the first use, and keeps one.
 
+    The others last as long as they are in use: what many processes might need one day, the database seldom has.
     Whoever must not wait for a lock longer than `lock_seconds` gets 55P03 instead.
     """
     target = normalized(url)
-    settings = SERVER_SETTINGS | ({"lock_timeout": f"{lock_seconds * 1000:.0f}ms"} if lock_seconds else {})
     engine = create_async_engine(
         target,
-        pool_size=pool_size,
-        max_overflow=0,
+        pool_size=1,
+        max_overflow=pool_size - 1,
         pool_pre_ping=True,
-        connect_args=_connect_arguments(target, application_name, settings),
+        connect_args=_connect_arguments(target, application_name),
         json_deserializer=_from_json,
     )
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _read_times_as_utc)
+    if lock_seconds:
+        # Not among the server settings: a role that others share cannot have it, where a pooler refuses those.
+        limit = f"SET LOCAL lock_timeout = '{lock_seconds * 1000:.0f}ms'"
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(limit))
     return engine
 
 
@@ -107,8 +111,8 @@ def _from_json(text: str | bytes) -> Any:
         return text.decode() if isinstance(text, bytes) else text
 
 
-def _connect_arguments(url: URL, application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+def _connect_arguments(url: URL, application_name: str) -> dict[str, Any]:
+    options = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
     ours = {"application_name": application_name, "options": options, **CLIENT_SETTINGS}
     return {"prepare_threshold": None} | {name: value for name, value in ours.items() if name not in url.query}
 

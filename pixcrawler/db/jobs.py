@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db import crawl_jobs, messages
+from pixcrawler.db import accounts, crawl_jobs, locks, messages
 from pixcrawler.db.crawler import candidates, jobs, runs
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import TERMINAL_JOBS, JobState, Reason, candidate_limit
@@ -34,18 +34,19 @@ async def claim(
     project_id: int | None,
     name: str,
     keywords: list[str],
-    asked: int,
+    requested: int,
     options: dict[str, Any],
     deadline_seconds: float,
 ) -> bool:
-    """Takes a pending job. False: somebody else has."""
+    """Takes a pending job. False: somebody else has. What its owner can pay is yet to be held."""
     values: dict[str, Any] = {
         "state": JobState.CRAWLING,
         "owner": owner,
         "project_id": project_id,
         "name": name,
         "keywords": keywords,
-        "asked": asked,
+        "requested": requested,
+        "asked": requested,
         "options": options,
         "deadline": func.now() + timedelta(seconds=deadline_seconds),
     }
@@ -58,6 +59,7 @@ async def refuse(connection: AsyncConnection, job: int, owner: UUID | None, reas
         "state": JobState.FAILED,
         "owner": owner,
         "keywords": [],
+        "requested": 0,
         "asked": 0,
         "outcome": "failed",
         "reason": reason,
@@ -75,6 +77,14 @@ async def _take(connection: AsyncConnection, job: int, values: dict[str, Any]) -
         .returning(jobs.c.id)
     )
     return (await connection.scalar(statement)) is not None
+
+
+async def hold_credits(connection: AsyncConnection, job: int, owner: UUID, wanted: int, name: str) -> int:
+    """Holds what the owner can pay of `wanted` more images, and asks for as many. Returns how many."""
+    amount, transaction = await accounts.hold(connection, job, owner, wanted, name)
+    changed = {"asked": jobs.c.charged + amount, "hold": transaction}
+    await connection.execute(update(jobs).where(jobs.c.id == job).values(changed))
+    return amount
 
 
 async def lock(connection: AsyncConnection, job: int) -> Any:
@@ -159,18 +169,6 @@ async def count_kept(connection: AsyncConnection, job: int, number: int) -> bool
     return (await connection.scalar(statement)) is not None
 
 
-async def lock_name(connection: AsyncConnection, name: str) -> None:
-    """Takes an advisory lock (a scope, a node) until the end of the transaction: the first lock of all."""
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
-
-
-async def try_lock_name(connection: AsyncConnection, name: str) -> bool:
-    """The same, unless somebody else has it. False: so it is."""
-    return bool(
-        await connection.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
-    )
-
-
 def _unswept() -> Select[Any]:
     return (
         select(jobs.c.id).where(jobs.c.state.in_(TERMINAL_JOBS), jobs.c.swept_at.is_(None)).order_by(jobs.c.id).limit(1)
@@ -194,27 +192,46 @@ async def swept(connection: AsyncConnection, job: int) -> None:
     await connection.execute(update(jobs).where(jobs.c.id == job).values(swept_at=func.now()))
 
 
-async def retry(connection: AsyncConnection, job: int, *, deadline_seconds: float) -> int:
+async def retry(
+    connection: AsyncConnection, job: int, *, deadline_seconds: float, jobs_by_credits: Mapping[int, int]
+) -> int:
     """Takes up an ended job again, for what is missing. Returns its generation. Raises `UsageError` if it cannot be."""
     ended = await _lock_ended(connection, job, "retried", also_unclaimed=True)
     if ended is None:
         await crawl_jobs.reopen(connection, job, "pending")
         return 1
-    if not ended.asked:
+    if not ended.requested:
         return await _claim_anew(connection, job)
-    if ended.state == JobState.COMPLETED and ended.kept >= ended.asked:
+    if ended.state == JobState.COMPLETED and ended.kept >= ended.requested:
         raise UsageError(f"job {job} is complete: nothing is missing (extend asks for more)")
-    return await _crawl_anew(connection, ended, ended.asked, deadline_seconds)
+    await _require_room(connection, ended, jobs_by_credits)
+    return await _crawl_anew(connection, ended, ended.requested, deadline_seconds)
 
 
-async def extend(connection: AsyncConnection, job: int, asked: int, *, deadline_seconds: float) -> int:
+async def extend(
+    connection: AsyncConnection,
+    job: int,
+    requested: int,
+    *,
+    deadline_seconds: float,
+    jobs_by_credits: Mapping[int, int],
+) -> int:
     """Asks an ended job for more images. Returns its generation. Raises `UsageError` if it cannot be asked."""
     ended = await _lock_ended(connection, job, "extended")
-    if not ended.asked:
+    if not ended.requested:
         raise UsageError(f"job {job} cannot be extended: it was refused ({ended.reason})")
-    if asked <= ended.asked:
-        raise UsageError(f"max_images: job {job} asks for {ended.asked:,} already, expected more, got {asked:,}")
-    return await _crawl_anew(connection, ended, asked, deadline_seconds)
+    if requested <= ended.requested:
+        raise UsageError(
+            f"max_images: job {job} asks for {ended.requested:,} already, expected more, got {requested:,}"
+        )
+    await _require_room(connection, ended, jobs_by_credits)
+    return await _crawl_anew(connection, ended, requested, deadline_seconds)
+
+
+async def _require_room(connection: AsyncConnection, ended: Any, jobs_by_credits: Mapping[int, int]) -> None:
+    funds = await accounts.of(connection, ended.owner)
+    if not await accounts.may_start(connection, ended.owner, funds, jobs_by_credits):
+        raise UsageError(f"job {ended.id} has to wait: its owner has as many jobs at work as the credits allow")
 
 
 async def _lock_ended(connection: AsyncConnection, job: int, what: str, *, also_unclaimed: bool = False) -> Any:
@@ -224,7 +241,7 @@ async def _lock_ended(connection: AsyncConnection, job: int, what: str, *, also_
     """
     await connection.execute(LOCK_TIMEOUT)
     try:
-        await lock_name(connection, crawl_jobs.PROJECTION)
+        await locks.take(connection, crawl_jobs.PROJECTION)
         row = await lock(connection, job)
         status = await crawl_jobs.lock(connection, job)
     except OperationalError as error:
@@ -249,12 +266,17 @@ async def _claim_anew(connection: AsyncConnection, job: int) -> int:
     return generation
 
 
-async def _crawl_anew(connection: AsyncConnection, ended: Any, asked: int, deadline_seconds: float) -> int:
-    deadline = func.now() + timedelta(seconds=deadline_seconds)
-    generation = await _begin_generation(connection, ended.id, state=JobState.CRAWLING, asked=asked, deadline=deadline)
-    details = {"keywords": ended.keywords, "asked": asked, "generation": generation}
+async def _crawl_anew(connection: AsyncConnection, ended: Any, requested: int, deadline_seconds: float) -> int:
+    """Without credits for what is missing, a job that failed may still export what it has."""
+    changes = {"requested": requested, "deadline": func.now() + timedelta(seconds=deadline_seconds)}
+    generation = await _begin_generation(connection, ended.id, state=JobState.CRAWLING, **changes)
+    missing = requested - ended.charged
+    paid = await hold_credits(connection, ended.id, ended.owner, missing, ended.name)
+    if missing and not paid and not (ended.kept and ended.state == JobState.FAILED):
+        raise UsageError(f"job {ended.id} cannot go on: its owner has no credits left")
+    details = {"keywords": ended.keywords, "asked": ended.charged + paid, "generation": generation}
     await messages.log(connection, ended.owner, ended.id, "START_CRAWL_JOB", details)
-    more = {"max_images": asked} if asked > ended.asked else {}
+    more = {"max_images": requested} if requested > ended.requested else {}
     await crawl_jobs.reopen(connection, ended.id, "running", **more)
     await crawl_jobs.project(connection, ended.id)
     return generation
@@ -262,7 +284,7 @@ async def _crawl_anew(connection: AsyncConnection, ended: Any, asked: int, deadl
 
 async def _begin_generation(connection: AsyncConnection, job: int, **changes: object) -> int:
     """Forgets how a locked job has ended. Returns the new generation."""
-    forgotten = dict.fromkeys(("outcome", "reason", "finished_at", "planned_at", "swept_at"))
+    forgotten = dict.fromkeys(("outcome", "reason", "finished_at", "planned_at", "swept_at", "pruned_at"))
     values = {"generation": jobs.c.generation + 1, "progress": 0, **forgotten, **changes}
     statement = update(jobs).where(jobs.c.id == job).values(values).returning(jobs.c.generation)
     generation: int = (await connection.execute(statement)).scalar_one()

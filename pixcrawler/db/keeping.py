@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler import duplicates
-from pixcrawler.db import attempts, candidates, fingerprints, images, jobs
+from pixcrawler.db import attempts, candidates, fingerprints, images, jobs, locks
 from pixcrawler.db.candidates import Decision
 from pixcrawler.errors import LeaseLost
 from pixcrawler.items import ImageItem
@@ -71,7 +71,7 @@ async def decide(
 
     `room` is how many pictures each keyword still wants. Safe to repeat after a commit of unknown outcome.
     """
-    await jobs.lock_name(connection, scope.name)
+    await locks.take(connection, scope.name)
     job = await guard(connection, claim, write=True)
     await scope.refresh(connection)
     known = await candidates.lock(connection, claim.run, [item.key for item in stored])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs
+from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs, timing
 from pixcrawler.db.batching import Batches
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.keeping import Claim, JobStopped, Scope
@@ -37,6 +38,8 @@ from pixcrawler.ledger import Run
 from pixcrawler.naming import keyword_slugs
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # one for the books, one for the heartbeat
 
@@ -66,6 +69,7 @@ class PostgresLedger:
             application_name=f"pixcrawler crawl {job_id}",
             pool_size=CONNECTIONS,
         )
+        self._timings = timing.measure(self._engine)
         self._claim = Claim(0, int(run), int(attempt), 0, {})
         self._scope = Scope("", config.near_duplicate_bits)
         self._kept: dict[str, int] = {}
@@ -244,6 +248,7 @@ class PostgresLedger:
 
     async def dispose(self) -> None:
         """Closes the connections."""
+        logger.info("database: %s", self._timings)
         await self._engine.dispose()
 
     async def _close(self, connection: AsyncConnection, outcome: Outcome) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import Column, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db.public import activity_logs, notifications
-from pixcrawler.jobs import JobState
+from pixcrawler.db import outbox
+from pixcrawler.db.public import activity_logs, notification_preferences, notifications
+from pixcrawler.jobs import Channel, JobState
 
 # How the front end shows each end: type, title, icon (Lucide), colour, action.
 LOOKS = {
@@ -20,12 +22,18 @@ LOOKS = {
 
 
 async def tell_end(
-    connection: AsyncConnection, *, owner: UUID, job: int, project_id: int | None, state: JobState, message: str
+    connection: AsyncConnection,
+    *,
+    owner: UUID,
+    job: int,
+    project_id: int | None,
+    state: JobState,
+    message: str,
+    channels: Collection[Channel],
 ) -> None:
     """Tells the owner how a job ended, and logs it."""
     type_, title, icon, color, action = LOOKS[state]
     row = {
-        "user_id": owner,
         "type": type_,
         "category": "crawl_job",
         "title": title,
@@ -36,8 +44,39 @@ async def tell_end(
     }
     if project_id is not None:
         row |= {"action_url": f"/dashboard/projects/{project_id}", "action_label": "View Project"}
-    await connection.execute(insert(notifications).values(row))
+    await _tell(connection, owner, row, notification_preferences.c.crawl_jobs_enabled, channels)
     await log(connection, owner, job, action, {"message": message})
+
+
+async def tell_low_balance(
+    connection: AsyncConnection, *, owner: UUID, left: int, channels: Collection[Channel]
+) -> None:
+    """Tells the owner that there are few credits left."""
+    row = {
+        "type": "warning",
+        "category": "payment",
+        "title": "Low Balance",
+        "message": f"{left:,} credits are left: each image of a dataset takes one",
+        "icon": "coins",
+        "color": "yellow",
+        "metadata": {"credits": left},
+    }
+    await _tell(connection, owner, row, notification_preferences.c.billing_enabled, channels)
+
+
+async def _tell(
+    connection: AsyncConnection,
+    owner: UUID,
+    row: dict[str, Any],
+    preference: Column[bool],
+    channels: Collection[Channel],
+) -> None:
+    """Unless the owner does not want to hear of this: a notification, and what leaves the house of it."""
+    if await connection.scalar(select(preference).where(notification_preferences.c.user_id == owner)) is False:
+        return
+    added = insert(notifications).values(user_id=owner, **row).returning(notifications.c.id)
+    number = (await connection.execute(added)).scalar_one()
+    await outbox.post(connection, owner=owner, channels=channels, message={"id": number, **row})
 
 
 async def log(connection: AsyncConnection, owner: UUID | None, job: int, action: str, details: dict[str, Any]) -> None:

@@ -121,13 +121,13 @@ async def overview(connection: AsyncConnection, job: int) -> Overview | None:
     row = (await connection.execute(_jobs().where(crawl_jobs.c.id == job))).one_or_none()
     if row is None:
         return None
-    decisions = await _decisions(connection, job)
+    funnels = await _funnels(connection, job)
     return Overview(
         Job(**row._mapping),
-        await _runs(connection, job, {run: Funnel.of(counts.items()) for run, counts in decisions.items()}),
+        await _runs(connection, job, funnels),
         await _attempts(connection, job),
         await _exports(connection, job),
-        _total(decisions),
+        Funnel.total(funnels.values()),
     )
 
 
@@ -151,7 +151,7 @@ def _jobs() -> Select[Any]:
     return select(
         *crawl_jobs.c["id", "project_id", "name", "keywords", "status", "progress"],
         case((UNCLAIMED, crawl_jobs.c.status), else_=jobs.c.state).label("state"),
-        case((UNCLAIMED, crawl_jobs.c.max_images), else_=jobs.c.asked).label("asked"),
+        case((UNCLAIMED, crawl_jobs.c.max_images), else_=jobs.c.requested).label("asked"),
         func.coalesce(jobs.c.kept, 0).label("kept"),
         *jobs.c["outcome", "reason"],
         crawl_jobs.c.created_at,
@@ -159,21 +159,20 @@ def _jobs() -> Select[Any]:
     ).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
 
 
-async def _decisions(connection: AsyncConnection, job: int) -> dict[int, dict[str | None, int]]:
-    of_run: dict[int, dict[str | None, int]] = {}
+async def _decisions(connection: AsyncConnection, job: int) -> dict[int, Funnel]:
+    of_run: dict[int, list[tuple[str | None, int]]] = {}
     statement = select(candidates.c.run, candidates.c.decision, func.count()).where(candidates.c.job == job)
     grouped = statement.group_by(candidates.c.run, candidates.c.decision)
     for run, decision, number in await connection.execute(grouped):
-        of_run.setdefault(run, {})[decision] = number
-    return of_run
+        of_run.setdefault(run, []).append((decision, number))
+    return {run: Funnel.of(counts) for run, counts in of_run.items()}
 
 
-def _total(decisions: Mapping[int, Mapping[str | None, int]]) -> Funnel:
-    total: dict[str | None, int] = {}
-    for counts in decisions.values():
-        for decision, number in counts.items():
-            total[decision] = total.get(decision, 0) + number
-    return Funnel.of(total.items())
+async def _funnels(connection: AsyncConnection, job: int) -> dict[int, Funnel]:
+    """Of every run: the final one, which outlives its candidates, or how far it has come."""
+    now = await _decisions(connection, job)
+    ended = await connection.execute(select(runs.c.id, runs.c.funnel).where(runs.c.job == job))
+    return now | {row.id: Funnel.from_json(row.funnel) for row in ended if row.funnel is not None}
 
 
 async def _runs(connection: AsyncConnection, job: int, funnels: Mapping[int, Funnel]) -> list[Run]:

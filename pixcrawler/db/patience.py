@@ -32,6 +32,7 @@ async def persist(engine: AsyncEngine, book: Callable[[AsyncConnection], Awaitab
     A commit may have happened although it seemed to fail: `book` must be safe to repeat.
     """
     deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
+    told = ""
     while True:
         try:
             async with transaction(engine) as connection:
@@ -42,7 +43,9 @@ async def persist(engine: AsyncEngine, book: Callable[[AsyncConnection], Awaitab
             reason = str(error).partition("\n")[0]
             if time.monotonic() > deadline:
                 raise DatabaseUnavailable(reason) from error
-            logger.warning("the database cannot be written, trying again: %s", reason)
+            if reason != told:
+                logger.warning("the database cannot be written, trying again: %s", reason)
+            told = reason
         await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # jitter is no secret
         pause = min(2 * pause, LONGEST_PAUSE)
 

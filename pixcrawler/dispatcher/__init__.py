@@ -22,11 +22,11 @@ from collections.abc import Awaitable, Callable
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import check, crawl_jobs, engine
+from pixcrawler.db import check, crawl_jobs, engine, timing
 from pixcrawler.db.patience import repeat
 from pixcrawler.dispatcher.claiming import claim_pending
 from pixcrawler.dispatcher.delivering import Deliverer
-from pixcrawler.dispatcher.ending import end_jobs, heed_wishes
+from pixcrawler.dispatcher.ending import Ender, heed_wishes
 from pixcrawler.dispatcher.nodes import Nodes
 from pixcrawler.dispatcher.planning import plan_jobs, plan_overflowing
 from pixcrawler.dispatcher.watching import Watcher
@@ -46,9 +46,11 @@ class Dispatcher:
         self._engine = engine.create(
             url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS, lock_seconds=LOCK_SECONDS
         )
+        self.timings = timing.measure(self._engine)
         self._nodes = Nodes(config)
         self._deliverer = Deliverer(self._engine, config, self._nodes)
         self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)
+        self._ender = Ender(self._engine, config.channels)
         self._watch = _Every(config.projection_seconds, self._watcher.watch)
         self._project = _Every(config.projection_seconds, self._project_all)
         self._plan_overflowing = _Every(RARELY_SECONDS, lambda: plan_overflowing(self._engine))
@@ -67,7 +69,7 @@ class Dispatcher:
         await plan_jobs(self._engine)
         await self._plan_overflowing()
         await self._deliverer.deliver()
-        await end_jobs(self._engine)
+        await self._ender.end_jobs()
         await self._project()
         await self._restore()
         return False
@@ -108,5 +110,6 @@ async def run(url: str, config: Config, stop: asyncio.Event) -> None:
         await dispatcher.require_schema()
         logger.info("dispatching to %s", ", ".join(node.name for node in config.nodes))
         await repeat(dispatcher.tick, stop, config.poll_seconds)
+        logger.info("database: %s", dispatcher.timings)
     finally:
         await dispatcher.close()

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.config import Config, source_names
-from pixcrawler.db import accounts, crawl_jobs, jobs, messages
+from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
@@ -28,7 +28,7 @@ async def claim_pending(engine: AsyncEngine, config: Config) -> None:
                 await attempt.rollback()
 
     async with transaction(engine) as connection:
-        if await jobs.try_lock_name(connection, "claiming"):
+        if await locks.try_take(connection, "claiming"):
             rows = await crawl_jobs.pending(connection, AT_ONCE, config.jobs_by_credits)
             await for_each(engine, rows, claim, "dispatcher.claimed")
 
@@ -39,12 +39,15 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
         if row.owner is None:
             raise UsageError("the job belongs to no project")
         keywords = parse_keywords(row.keywords)
-        asked = parse_max_images(row.max_images)
+        requested = parse_max_images(row.max_images)
         options = {**(row.options or {}), "sources": _sources(config, row.options or {})}
     except UsageError as error:
-        return await _refuse(connection, row, str(error))
-    await jobs.lock_name(connection, f"owner:{row.owner}")
-    if not await accounts.may_start(connection, row.owner, config.jobs_by_credits):
+        return await _refuse(connection, config, row, str(error))
+    await locks.take(connection, f"owner:{row.owner}")
+    funds = await accounts.of(connection, row.owner)
+    if not funds.total:
+        return await _refuse(connection, config, row, "no credits are left")
+    if not (funds.balance and await accounts.may_start(connection, row.owner, funds, config.jobs_by_credits)):
         return False
     claimed = await jobs.claim(
         connection,
@@ -53,11 +56,14 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
         project_id=row.project_id,
         name=row.name,
         keywords=keywords,
-        asked=asked,
+        requested=requested,
         options=options,
         deadline_seconds=config.deadline_seconds,
     )
     if not (claimed and await crawl_jobs.start(connection, row.id)):
+        return False
+    asked = await jobs.hold_credits(connection, row.id, row.owner, requested, row.name)
+    if not asked:
         return False
     await messages.log(connection, row.owner, row.id, "START_CRAWL_JOB", {"keywords": keywords, "asked": asked})
     return True
@@ -73,7 +79,7 @@ def _sources(config: Config, options: dict[str, Any]) -> list[str]:
     return sources
 
 
-async def _refuse(connection: AsyncConnection, row: Any, reason: str) -> bool:
+async def _refuse(connection: AsyncConnection, config: Config, row: Any, reason: str) -> bool:
     refused = await jobs.refuse(connection, row.id, row.owner, reason)
     if not (refused and await crawl_jobs.is_wanted(connection, row.id)):
         return False
@@ -85,6 +91,7 @@ async def _refuse(connection: AsyncConnection, row: Any, reason: str) -> bool:
             project_id=row.project_id,
             state=JobState.FAILED,
             message=f"“{row.name}” cannot be crawled: {reason}",
+            channels=config.channels,
         )
     await crawl_jobs.project(connection, row.id)
     return True

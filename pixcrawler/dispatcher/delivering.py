@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import attempts, jobs, runs
+from pixcrawler.db import attempts, jobs, locks, runs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.patience import is_passing
 from pixcrawler.dispatcher.nodes import REFUSED_REST_SECONDS, Nodes, emptiest
@@ -59,9 +59,9 @@ class Deliverer:
         limit = self._config.runs_by_source.get(due.source)
         assert node is not None
         async with transaction(self._engine) as connection:
-            await jobs.lock_name(connection, f"node:{name}")
+            await locks.take(connection, f"node:{name}")
             if limit is not None:
-                await jobs.lock_name(connection, f"source:{due.source}")
+                await locks.take(connection, f"source:{due.source}")
             job = await jobs.lock(connection, due.job)
             run = await runs.lock(connection, due.run)
             if job is None or job.state != JobState.CRAWLING or run.state not in (RunState.PENDING, RunState.DEFERRED):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler.db import attempts, crawl_jobs, exports, jobs, messages, runs
+from pixcrawler.db import attempts, books, crawl_jobs, exports, jobs, messages, runs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
 from pixcrawler.dispatcher.steps import for_each
-from pixcrawler.jobs import ExportState, JobState, RunState
+from pixcrawler.jobs import Channel, ExportState, JobState, RunState
 
 
 async def heed_wishes(engine: AsyncEngine) -> None:
@@ -26,47 +27,72 @@ async def _begin_to_cancel(connection: AsyncConnection, job: int) -> None:
         await jobs.move(connection, job, [JobState.CRAWLING, JobState.EXPORTING], JobState.CANCELLING)
 
 
-async def end_jobs(engine: AsyncEngine) -> None:
-    """Brings every job that crawls no more one step on."""
-    async with transaction(engine) as connection:
-        cancelling = await jobs.in_state(connection, JobState.CANCELLING)
-        exporting = await jobs.in_state(connection, JobState.EXPORTING)
-    await for_each(engine, cancelling, _end_cancelled, "dispatcher.finished")
-    await for_each(engine, exporting, _end_crawled, "dispatcher.finished")
+class Ender:
+    """Brings jobs that crawl no more to their end. `channels` are those by which notifications leave the house."""
 
+    def __init__(self, engine: AsyncEngine, channels: Collection[Channel]) -> None:
+        self._engine = engine
+        self._channels = channels
 
-async def _end_cancelled(connection: AsyncConnection, job_id: int) -> None:
-    job = await jobs.lock(connection, job_id)
-    if job.state == JobState.CANCELLING and await _all_runs_ended(connection, job_id):
-        await exports.cancel_all(connection, job_id)
-        message = f"“{job.name}” was cancelled; {job.kept} images had been kept"
-        await _end(connection, job, JobState.CANCELLED, "cancelled", message)
+    async def end_jobs(self) -> None:
+        """Brings every job that crawls no more one step on."""
+        async with transaction(self._engine) as connection:
+            cancelling = await jobs.in_state(connection, JobState.CANCELLING)
+            exporting = await jobs.in_state(connection, JobState.EXPORTING)
+        await for_each(self._engine, cancelling, self._end_cancelled, "dispatcher.finished")
+        await for_each(self._engine, exporting, self._end_crawled, "dispatcher.finished")
 
+    async def _end_cancelled(self, connection: AsyncConnection, job_id: int) -> None:
+        job = await jobs.lock(connection, job_id)
+        if job.state == JobState.CANCELLING and await _all_runs_ended(connection, job_id):
+            await exports.cancel_all(connection, job_id)
+            message = f"“{job.name}” was cancelled; {job.kept} images had been kept"
+            await self._end(connection, job, JobState.CANCELLED, "cancelled", message)
 
-async def _end_crawled(connection: AsyncConnection, job_id: int) -> None:
-    job = await jobs.lock(connection, job_id)
-    if job.state != JobState.EXPORTING or not await _all_runs_ended(connection, job_id):
-        return
-    if not job.kept:
-        reason = job.reason or "nothing was found"
-        await _end(connection, job, JobState.FAILED, reason, f"“{job.name}” found no image: {reason}")
-        return
-    files = await exports.of_generation(connection, job_id, job.generation)
-    awaited = [file for file in files if file.awaited]
-    if not awaited:
-        await exports.create(connection, job=job_id, generation=job.generation)
-    elif failed := next((file for file in awaited if file.state == ExportState.FAILED), None):
-        await _end(
-            connection, job, JobState.FAILED, failed.reason, f"“{job.name}” could not be packed: {failed.reason}"
-        )
-    elif all(file.state == ExportState.DONE for file in awaited):
-        await _end(connection, job, JobState.COMPLETED, job.reason, _success(job))
+    async def _end_crawled(self, connection: AsyncConnection, job_id: int) -> None:
+        job = await jobs.lock(connection, job_id)
+        if job.state != JobState.EXPORTING or not await _all_runs_ended(connection, job_id):
+            return
+        if not job.kept:
+            reason = job.reason or "nothing was found"
+            await self._end(connection, job, JobState.FAILED, reason, f"“{job.name}” found no image: {reason}")
+            return
+        files = await exports.of_generation(connection, job_id, job.generation)
+        awaited = [file for file in files if file.awaited]
+        if not awaited:
+            await exports.create(connection, job=job_id, generation=job.generation)
+        elif failed := next((file for file in awaited if file.state == ExportState.FAILED), None):
+            message = f"“{job.name}” could not be packed: {failed.reason}"
+            await self._end(connection, job, JobState.FAILED, failed.reason, message)
+        elif all(file.state == ExportState.DONE for file in awaited):
+            await self._end(connection, job, JobState.COMPLETED, job.reason, _success(job))
+
+    async def _end(
+        self, connection: AsyncConnection, job: Any, state: JobState, reason: str | None, message: str
+    ) -> None:
+        if state is not JobState.CANCELLED and not await crawl_jobs.is_wanted(connection, job.id):
+            await jobs.move(connection, job.id, [job.state], JobState.CANCELLING)  # its owner was faster
+            return
+        outcome = job.outcome if state is JobState.COMPLETED else state
+        await jobs.move(connection, job.id, [job.state], state, reason=reason, outcome=outcome)
+        await books.settle(connection, job, self._channels)
+        if job.owner is not None:
+            await messages.tell_end(
+                connection,
+                owner=job.owner,
+                job=job.id,
+                project_id=job.project_id,
+                state=state,
+                message=message,
+                channels=self._channels,
+            )
+        await crawl_jobs.project(connection, job.id)
 
 
 def _success(job: Any) -> str:
     if job.outcome == "full":
         return f"“{job.name}”: all {job.kept} images are ready"
-    return f"“{job.name}”: {job.kept} of {job.asked} images are ready. {job.reason}"
+    return f"“{job.name}”: {job.kept} of {job.requested} images are ready. {job.reason}"
 
 
 async def _all_runs_ended(connection: AsyncConnection, job: int) -> bool:
@@ -76,16 +102,3 @@ async def _all_runs_ended(connection: AsyncConnection, job: int) -> bool:
         if run.id not in active:
             await finish_run(connection, run.id, RunState.CANCELLED, "cancelled")
     return not active
-
-
-async def _end(connection: AsyncConnection, job: Any, state: JobState, reason: str | None, message: str) -> None:
-    if state is not JobState.CANCELLED and not await crawl_jobs.is_wanted(connection, job.id):
-        await jobs.move(connection, job.id, [job.state], JobState.CANCELLING)  # its owner was faster
-        return
-    outcome = job.outcome if state is JobState.COMPLETED else state
-    await jobs.move(connection, job.id, [job.state], state, reason=reason, outcome=outcome)
-    if job.owner is not None:
-        await messages.tell_end(
-            connection, owner=job.owner, job=job.id, project_id=job.project_id, state=state, message=message
-        )
-    await crawl_jobs.project(connection, job.id)

@@ -48,8 +48,8 @@ async def _plan(connection: AsyncConnection, job_id: int) -> None:
     planned = plan(job.asked, pairs)
     stopped = await _limit_reached(connection, job)
     if stopped or not (planned or any(pair.busy for pair in pairs)):
-        reason = stopped or ("" if job.kept >= job.asked else shortfall(history))
-        outcome = "full" if job.kept >= job.asked else "short"
+        reason = stopped or ("" if job.kept >= job.asked else shortfall(history)) or unpaid(job)
+        outcome = "full" if job.kept >= job.requested else "short"
         await jobs.move(
             connection, job_id, [JobState.CRAWLING], JobState.EXPORTING, outcome=outcome, reason=reason or None
         )
@@ -129,6 +129,13 @@ def next_slice(job: Any, own: Sequence[Any], keyword: str, quota: int) -> Slice:
     if last.spent and own[-1].generation < job.generation:
         return Slice(quota)
     return Slice(quota, last.cursor, last.spent)
+
+
+def unpaid(job: Any) -> str:
+    """What the owner's credits did not pay for, if anything."""
+    if job.asked >= job.requested:
+        return ""
+    return f"the credits paid for {job.asked:,} of the {job.requested:,} images"
 
 
 def shortfall(history: Sequence[Any]) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import candidates, check, engine, exports, images, jobs, runs
+from pixcrawler.db import check, engine, exports, images, jobs, runs, timing
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.patience import persist, repeat
 from pixcrawler.errors import DatabaseUnavailable, ExportFailed, StorageFailed
@@ -43,6 +43,7 @@ async def run(url: str, config: Config, stop: asyncio.Event) -> None:
         await exporter.require_schema()
         logger.info("exporting")
         await repeat(exporter.step, stop, config.poll_seconds)
+        logger.info("database: %s", exporter.timings)
     finally:
         await exporter.close()
 
@@ -53,6 +54,7 @@ class Exporter:
     def __init__(self, url: str, config: Config) -> None:
         self._config = config
         self._engine: AsyncEngine = engine.create(url, application_name="pixcrawler exporter", pool_size=CONNECTIONS)
+        self.timings = timing.measure(self._engine)
         self._storage: Storage = open_storage(config)
 
     async def require_schema(self) -> None:
@@ -124,25 +126,25 @@ class Exporter:
         return await persist(self._engine, book, self._config.export_lease_seconds)
 
     async def _load(self, job: Any, mine: Any) -> tuple[Dataset, list[Any]]:
-        rows, funnel, history = await self._persist(lambda connection: self._read(connection, job.id))
+        rows, history = await self._persist(lambda connection: self._read(connection, job.id))
         lines = [RunLine(run.source, tuple(run.slices), **run.funnel) for run in history if run.funnel]
         dataset = Dataset(
             job=job.id,
             name=job.name,
             keywords=tuple(job.keywords),
             sources=tuple(job.options["sources"]),
-            asked=job.asked,
+            asked=job.requested,
             kept=job.kept,
             outcome=job.reason or f"all {job.kept} images that were asked for",
-            funnel=funnel,
+            funnel=Funnel.total(Funnel.from_json(run.funnel) for run in history if run.funnel),
             runs=tuple(lines),
             version=mine.version,
         )
         return dataset, rows
 
-    async def _read(self, connection: AsyncConnection, job: int) -> tuple[list[Any], Funnel, list[Any]]:
+    async def _read(self, connection: AsyncConnection, job: int) -> tuple[list[Any], list[Any]]:
         rows = await images.of_job(connection, job)
-        return list(rows), await candidates.job_funnel(connection, job), await runs.of_job(connection, job)
+        return list(rows), await runs.of_job(connection, job)
 
     @asynccontextmanager
     async def _lease(self, mine: Any) -> AsyncIterator[None]:

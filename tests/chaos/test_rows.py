@@ -635,10 +635,11 @@ class Owners:
     async def _take_up(self, ours: Any) -> None:
         async with engine.transaction(ours) as connection:
             job = await connection.scalar(text(SOME_ENDED)) or 0
+            terms: dict[str, Any] = {"deadline_seconds": 3600, "jobs_by_credits": {0: 1000}}
             if self.chance.random() < 0.5:
-                await jobs.retry(connection, job, deadline_seconds=3600)
+                await jobs.retry(connection, job, **terms)
             else:
-                await jobs.extend(connection, job, self.chance.randrange(50, 90), deadline_seconds=3600)
+                await jobs.extend(connection, job, self.chance.randrange(50, 90), **terms)
         self.deeds["retry"] += 1
 
 

@@ -36,6 +36,9 @@ BREAKING = {
     IMAGES + "ALTER is_valid DROP DEFAULT, ALTER is_valid TYPE int USING 1": (
         "public.images.is_valid: integer, expected boolean"
     ),
+    "ALTER TABLE public.notifications ADD tone text NOT NULL": (
+        "public.notifications.tone: unknown to us, yet NOT NULL without a default"
+    ),
     "DROP TABLE public.notifications": "public.notifications: missing",
     "CREATE TYPE mood AS ENUM ('success'); ALTER TABLE public.notifications DROP CONSTRAINT notifications_type_check, "
     "ALTER type TYPE mood USING type::mood": "public.notifications.type: mood, expected character varying(50)",
@@ -53,6 +56,9 @@ HARMLESS = [
     IMAGES + "ALTER file_size TYPE bigint, ALTER original_url TYPE varchar",
     "ALTER TABLE public.usage_metrics ALTER metric_date TYPE timestamp",
     "CREATE TABLE public.something_else (id int NOT NULL)",
+    # In tables that we add no rows to
+    "ALTER TABLE public.profiles ADD username text NOT NULL DEFAULT 'x'; "
+    "ALTER TABLE public.profiles ALTER username DROP DEFAULT, ALTER created_at DROP DEFAULT",
 ]
 
 
@@ -99,7 +105,7 @@ def test_tolerates_what_does_not(database_url: str, sql: Sql, change: str) -> No
 
 
 def test_tells_a_newer_front_end(database_url: str, sql: Sql) -> None:
-    sql(JOBS + "DROP COLUMN project_id, ADD dataset_id int NOT NULL")
+    sql(JOBS + "DROP COLUMN project_id CASCADE, ADD dataset_id int NOT NULL")
     assert differences(database_url) == [
         "public.crawl_jobs: has dataset_id in place of project_id, so a newer front end than this one serves"
     ]

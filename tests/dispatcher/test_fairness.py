@@ -7,49 +7,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import crawling
+from worlds import Owner, crawling
 
 from pixcrawler.config import Config
-from pixcrawler.db import crawl_jobs, engine, jobs, runs
+from pixcrawler.db import crawl_jobs, engine, locks, runs
 from pixcrawler.db.runs import fairly
 from pixcrawler.dispatcher import claiming
-
-
-class Owner:
-    """A user with one project, who asks for jobs in the front end."""
-
-    def __init__(self, world: Any, credits_: int | None) -> None:
-        self.world = world
-        self.id = uuid4()
-        who = (self.id, f"{self.id}@example.test")
-        world.sql("INSERT INTO auth.users (id, email) VALUES (%s, %s)", who)
-        world.sql("INSERT INTO public.profiles (id, email) VALUES (%s, %s)", who)
-        if credits_ is not None:
-            account = (self.id, credits_)
-            world.sql("INSERT INTO public.credit_accounts (user_id, current_balance) VALUES (%s, %s)", account)
-        rows = world.sql("INSERT INTO public.projects (name, user_id) VALUES ('p', %s) RETURNING id", (self.id,))
-        self.project = rows[0][0]
-
-    def ask(self, number: int, keywords: str = '["cat"]') -> list[int]:
-        """Pending jobs, in order."""
-        rows = self.world.sql(
-            "INSERT INTO public.crawl_jobs (project_id, name, keywords, max_images)"
-            " SELECT %s, 'pets', %s, 10 FROM generate_series(1, %s) RETURNING id",
-            (self.project, keywords, number),
-        )
-        return sorted(job for (job,) in rows)
-
-    def running(self) -> list[int]:
-        """The jobs that were claimed, as the front end shows it."""
-        rows = self.world.sql(
-            "SELECT id FROM public.crawl_jobs WHERE project_id = %s AND status = 'running' ORDER BY id", (self.project,)
-        )
-        return [job for (job,) in rows]
 
 
 @pytest.fixture
@@ -60,8 +27,8 @@ def settings(settings):
 
 @pytest.fixture
 def owner(world):
-    """`owner(credits)`: one more, with an account; without, if no credits are given."""
-    return lambda credits_=None: Owner(world, credits_)
+    """`owner(credits)`: one more, with an account."""
+    return lambda credits_=999: Owner(world, credits_)
 
 
 def scheduled_jobs(world: Any) -> list[int]:
@@ -105,7 +72,7 @@ def after_the_look(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("credits_", "limit"), [(None, 1), (0, 1), (999, 1), (1_000, 3), (9_999, 3), (10_000, 10), (2_000_000, 10)]
+    ("credits_", "limit"), [(10, 1), (999, 1), (1_000, 3), (9_999, 3), (10_000, 10), (2_000_000, 10)]
 )
 def test_credits_allow_so_many_jobs_at_once(world, owner, credits_, limit):
     someone = owner(credits_)
@@ -116,14 +83,14 @@ def test_credits_allow_so_many_jobs_at_once(world, owner, credits_, limit):
 
 def test_the_limits_can_be_set(world, owner):
     poor, rich = owner(4), owner(5)
-    poor.ask(3)
-    rich.ask(3)
+    poor.ask(3, max_images=1)
+    rich.ask(3, max_images=1)
     world.tick(2, job_limits=("5:2",))
     assert (len(poor.running()), len(rich.running())) == (0, 2)
 
 
 def test_the_next_job_starts_when_one_has_ended(world, owner):
-    someone = owner(0)
+    someone = owner(20)
     first, second = someone.ask(2)
     world.tick(2)
     assert someone.running() == [first]
@@ -150,7 +117,7 @@ def test_many_dispatchers_together_keep_the_limit(world, owner):
 
 def test_two_claims_at_the_same_moment_keep_the_limit(world, owner, monkeypatch):
     """One was taken for dead while it claimed; and they find different jobs, for an older row became visible later."""
-    someone = owner(0)
+    someone = owner(20)
     found = iter(someone.ask(2))
     look, start = crawl_jobs.pending, crawl_jobs.start
     started = []
@@ -172,7 +139,7 @@ def test_two_claims_at_the_same_moment_keep_the_limit(world, owner, monkeypatch)
     async def together() -> None:
         await asyncio.gather(*(world._tick(1, world.settings) for _ in range(2)))
 
-    monkeypatch.setattr(jobs, "try_lock_name", both)
+    monkeypatch.setattr(locks, "try_take", both)
     monkeypatch.setattr(crawl_jobs, "pending", find_one)
     monkeypatch.setattr(crawl_jobs, "start", start_together)
     asyncio.run(together())
@@ -181,7 +148,7 @@ def test_two_claims_at_the_same_moment_keep_the_limit(world, owner, monkeypatch)
 
 def test_a_limit_reached_meanwhile_leaves_the_job_pending(world, owner, after_the_look, caplog):
     """Whatever the look at what is pending has found, the claim counts again."""
-    someone = owner(0)
+    someone = owner(20)
     first, second = someone.ask(2)
     after_the_look(
         lambda: world.sql(
@@ -196,7 +163,7 @@ def test_a_limit_reached_meanwhile_leaves_the_job_pending(world, owner, after_th
 
 
 def test_bad_input_is_refused_although_the_limit_is_reached_meanwhile(world, owner, after_the_look):
-    someone = owner(0)
+    someone = owner(20)
     (bad,) = someone.ask(1, '"no list"')
     after_the_look(
         lambda: world.sql(
@@ -212,7 +179,7 @@ def test_bad_input_is_refused_although_the_limit_is_reached_meanwhile(world, own
 
 
 def test_a_thousand_jobs_do_not_hide_another_owners(world, owner):
-    greedy, modest, broke = owner(10_000), owner(0), owner(None)
+    greedy, modest, broke = owner(10_000), owner(20), owner(None)
     many = greedy.ask(1_000)
     (one,) = modest.ask(1)
     two = broke.ask(2)
@@ -222,7 +189,7 @@ def test_a_thousand_jobs_do_not_hide_another_owners(world, owner):
 
 def test_jobs_without_an_owner_neither_hide_others_nor_are_hidden(world, owner):
     world.sql("ALTER TABLE public.crawl_jobs ALTER project_id DROP NOT NULL")
-    first, second = owner(10_000), owner(0)
+    first, second = owner(10_000), owner(20)
     many = first.ask(100)
     lost = second.ask(100)
     world.sql("UPDATE public.crawl_jobs SET project_id = NULL WHERE id = ANY(%s)", (lost,))
@@ -236,7 +203,7 @@ def test_jobs_without_an_owner_neither_hide_others_nor_are_hidden(world, owner):
 
 def test_another_owners_first_run_goes_into_the_next_free_slot(world, owner):
     one_slot = {"scrapyd_nodes": (f"{world.node.url}#1",)}
-    greedy, modest = owner(10_000), owner(0)
+    greedy, modest = owner(10_000), owner(20)
     many = greedy.ask(1_000)
     world.tick(2, **one_slot)
     assert scheduled_jobs(world) == many[:1]
@@ -260,7 +227,7 @@ def test_with_one_slot_owners_take_turns(world, owner):
 
 
 def test_an_attempt_that_no_node_took_is_no_turn(world, owner):
-    (first,), _ = owner(0).ask(1), owner(0).ask(1)
+    (first,), _ = owner(20).ask(1), owner(0).ask(1)
     world.tick(scrapyd_nodes=("http://127.0.0.1:9#1",))
     assert world.sql("SELECT job, state FROM crawler.attempts") == [(first, "undelivered")]
     world.tick(2, scrapyd_nodes=(f"{world.node.url}#1",))

@@ -32,6 +32,8 @@ from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Reason, RunState, Spent, plan
 from pixcrawler.storage import open_storage
 
+TERMS: dict[str, Any] = {"deadline_seconds": 1000, "jobs_by_credits": {0: 1000}}
+
 
 def url_of(world: World) -> str:
     assert world.settings.database_url is not None
@@ -39,11 +41,11 @@ def url_of(world: World) -> str:
 
 
 def retry(world: World, job: int) -> int:
-    return asyncio.run(in_transaction(url_of(world), lambda c: jobs.retry(c, job, deadline_seconds=1000)))
+    return asyncio.run(in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS)))
 
 
 def extend(world: World, job: int, asked: int) -> int:
-    return asyncio.run(in_transaction(url_of(world), lambda c: jobs.extend(c, job, asked, deadline_seconds=1000)))
+    return asyncio.run(in_transaction(url_of(world), lambda c: jobs.extend(c, job, asked, **TERMS)))
 
 
 def export(world: World, state: str = "done") -> None:
@@ -58,7 +60,7 @@ async def while_taking_up(world: World, job: int, other: Callable[[], Coroutine[
     """Begins `other` before the commit of a retry, which waits until that has ended or waits itself."""
     taking_up = engine.create(url_of(world), application_name="retry", pool_size=1)
     async with engine.transaction(taking_up) as connection:
-        await jobs.retry(connection, job, deadline_seconds=1000)
+        await jobs.retry(connection, job, **TERMS)
         meanwhile = asyncio.create_task(other())
         while not meanwhile.done() and not world.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
             await asyncio.wait([meanwhile], timeout=0.01)
@@ -437,7 +439,7 @@ def test_a_process_of_an_older_generation_writes_nothing(world):
         world.node.states["1-1"] = "finished"
         await world._tick(3, world.settings)
         assert world.state(job)[0] == "cancelled"
-        await in_transaction(url_of(world), lambda c: jobs.retry(c, job, deadline_seconds=1000))
+        await in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS))
         await world._tick(1, world.settings)
         with pytest.raises(LeaseLost):
             await book.keep(stored(todo[0]))
@@ -523,7 +525,7 @@ def test_a_wish_of_an_older_generation_cancels_no_newer_one(world):
             seen_before = await crawl_jobs.unwanted(connection)
         world.node.states["1-1"] = "finished"
         await world._tick(3, world.settings)
-        await in_transaction(url_of(world), lambda c: jobs.retry(c, job, deadline_seconds=1000))
+        await in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS))
         await for_each(dispatcher._engine, seen_before, _begin_to_cancel, "dispatcher.heeded")
 
     world.run(story)
@@ -542,7 +544,7 @@ def test_a_job_that_is_swept_is_retried_later(world, monkeypatch):
         async with engine.transaction(sweeping) as connection:
             assert await jobs.unswept(connection) == job
             with pytest.raises(UsageError, match="is being tidied up; try again"):
-                await in_transaction(url_of(world), lambda c: jobs.retry(c, job, deadline_seconds=1000))
+                await in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS))
         await sweeping.dispose()
 
     asyncio.run(while_swept())
@@ -557,7 +559,7 @@ def test_of_two_at_once_one_is_refused(world):
 
     async def the_other() -> None:
         with pytest.raises(UsageError, match=rf"^job {job} cannot be retried: it is crawling$"):
-            await in_transaction(url_of(world), lambda c: jobs.retry(c, job, deadline_seconds=1000))
+            await in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS))
 
     asyncio.run(while_taking_up(world, job, the_other))
     assert world.sql("SELECT generation FROM crawler.jobs") == [(2,)]

@@ -10,10 +10,8 @@ from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, text
 
 from pixcrawler.config import config
-from pixcrawler.db import crawler, engine
+from pixcrawler.db import crawler, engine, schema
 from pixcrawler.db.embedded import EmbeddedServer
-
-LOCK = 7_102_017_416  # any number nobody else locks
 
 
 def migrate(url: str) -> None:
@@ -22,7 +20,7 @@ def migrate(url: str) -> None:
         engine.connect_errors(target),
         create_engine(target, poolclass=NullPool, connect_args={"prepare_threshold": None}).begin() as connection,
     ):
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": schema.LOCK})
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS crawler"))  # the version table is in it
         context.configure(
             connection=connection,

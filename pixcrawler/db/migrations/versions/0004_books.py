@@ -23,6 +23,9 @@ def upgrade() -> None:
     op.execute("UPDATE crawler.jobs SET requested = asked, charged = kept")
     op.create_check_constraint("charged_within_kept", "jobs", "charged BETWEEN 0 AND kept", schema=SCHEMA)
     op.create_index("jobs_owner", "jobs", ["owner"], schema=SCHEMA)
+    op.create_index("jobs_finished", "jobs", ["finished_at"], schema=SCHEMA)
+    unswept = sa.text("swept_at IS NULL")
+    op.create_index("jobs_unswept", "jobs", ["id"], schema=SCHEMA, postgresql_where=unswept)
     _create_outbox()
 
 
@@ -50,6 +53,8 @@ def _create_outbox() -> None:
 
 def downgrade() -> None:
     op.drop_table("outbox", schema=SCHEMA)
+    op.drop_index("jobs_unswept", "jobs", schema=SCHEMA)
+    op.drop_index("jobs_finished", "jobs", schema=SCHEMA)
     op.drop_index("jobs_owner", "jobs", schema=SCHEMA)
     for column in ("pruned_at", "bytes", "charged", "hold", "requested"):
         op.drop_column("jobs", column, schema=SCHEMA)
