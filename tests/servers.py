@@ -70,16 +70,20 @@ def postgresql() -> Iterator[str]:
             yield url
 
 
-@contextmanager
-def pooler(url: str, *, clients: int = 500) -> Iterator[str]:
-    """A pgbouncer in front of the server at `url`, which knows no passwords; the same database through it.
+def bring_settings(url: str, where: str = "") -> None:
+    """Lets the role say what we cannot at the start of a session behind a pooler, as docs/connections.md asks for.
 
-    What we cannot say at the start of a session there, the role says, as docs/connections.md asks for.
+    `where` is empty, or "IN DATABASE …".
     """
-    parts = conninfo_to_dict(url)
     with psycopg.connect(url, autocommit=True) as connection:
         for name, value in SERVER_SETTINGS.items():
-            connection.execute(f"ALTER ROLE {parts['user']} SET {name} = '{value}'")  # type: ignore[arg-type]
+            connection.execute(f"ALTER ROLE CURRENT_USER {where} SET {name} = '{value}'")  # type: ignore[arg-type]
+
+
+@contextmanager
+def pooler(url: str, *, clients: int = 500) -> Iterator[str]:
+    """A pgbouncer in front of the server at `url`, which knows no passwords; the same database through it."""
+    parts = conninfo_to_dict(url)
     place = {"host": parts["host"], "port": parts.get("port", 5432)}
     user = _owner(Path(str(place["host"])))
     with _folder(user) as folder:
@@ -167,8 +171,10 @@ def _pgbouncer() -> str:
 def main(server: str, *arguments: str) -> int:
     """Runs pytest on a server; its status."""
     with ExitStack() as stack:
-        direct = stack.enter_context(postgresql())
-        url = stack.enter_context(pooler(direct)) if server == "pooler" else direct
+        url = direct = stack.enter_context(postgresql())
+        if server == "pooler":
+            bring_settings(direct)
+            url = stack.enter_context(pooler(direct))
         env = {**os.environ, "DATABASE_URL": url, "DIRECT_DATABASE_URL": direct}
         tests = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=env)
         while True:

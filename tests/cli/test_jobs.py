@@ -23,8 +23,10 @@ def finished(sql: Any) -> int:
         " SELECT id, 'Pandas [red]', '[\"red panda\"]', 8, 'completed', 100, 6 FROM public.projects RETURNING id"
     )
     sql(
-        "INSERT INTO crawler.jobs (id, state, keywords, asked, kept, outcome, reason, name)"
-        " VALUES (%s, 'completed', '[\"red panda\"]', 8, 6, 'short', 'openverse: had no more', 'Pandas [red]')",
+        "INSERT INTO crawler.jobs"
+        " (id, owner, state, keywords, requested, asked, kept, charged, outcome, reason, name)"
+        " SELECT %s, id, 'completed', '[\"red panda\"]', 8, 8, 6, 6, 'short', 'openverse: had no more',"
+        " 'Pandas [red]' FROM public.profiles",
         [job],
     )
     for source, kept, reasons in (("openverse", 4, {"too_small": 2, "timeout": 1}), ("urls", 2, {"damaged": 1})):
@@ -248,7 +250,7 @@ def test_retry_takes_up_a_job_that_came_short(cli: Any, sql: Any, finished: int)
 
 
 def test_retry_of_a_full_job_names_the_other_way(cli: Any, sql: Any, finished: int) -> None:
-    sql("UPDATE crawler.jobs SET asked = 6, outcome = 'full', reason = NULL")
+    sql("UPDATE crawler.jobs SET requested = 6, asked = 6, outcome = 'full', reason = NULL")
     refused = cli("jobs", "retry", finished)
     assert (refused.status, refused.out) == (2, "")
     assert refused.err == f"pixcrawler: job {finished} is complete: nothing is missing (extend asks for more)\n"
@@ -290,12 +292,12 @@ def test_watch_of_a_job_that_came_short_fails(cli: Any, finished: int) -> None:
 
 
 def test_watch_of_a_full_job_succeeds(cli: Any, sql: Any, finished: int) -> None:
-    sql("UPDATE crawler.jobs SET asked = 6, outcome = 'full', reason = NULL")
+    sql("UPDATE crawler.jobs SET requested = 6, asked = 6, outcome = 'full', reason = NULL")
     assert cli("jobs", "watch", finished).status == 0
 
 
 def test_watch_follows_until_the_job_ends(start: Any, sql: Any, finished: int) -> None:
-    sql("UPDATE crawler.jobs SET state = 'crawling', kept = 3, outcome = NULL, reason = NULL")
+    sql("UPDATE crawler.jobs SET state = 'crawling', kept = 3, charged = 0, outcome = NULL, reason = NULL")
     watching = start("jobs", "watch", finished, "--json")
     assert json.loads(watching.stdout.readline())["job"]["state"] == "crawling"
     sql("UPDATE crawler.jobs SET kept = 8, state = 'completed', outcome = 'full'")

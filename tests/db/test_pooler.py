@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from servers import pooler
+from psycopg.conninfo import conninfo_to_dict
+from servers import bring_settings, pooler
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -49,8 +50,15 @@ def statements(path: Path) -> list[str]:
     if path.suffix == ".sql":
         return [re.sub(r"--.*", "", code)]
     nodes = list(ast.walk(ast.parse(code)))
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return texts + [node.attr for node in nodes if isinstance(node, ast.Attribute)]
+    formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    fragments = {id(part) for node in formatted for part in node.values}
+    constants = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in fragments]
+    names = [node.attr for node in nodes if isinstance(node, ast.Attribute)]
+    return [*(value for value in constants if isinstance(value, str)), *names, *map(_filled, formatted)]
+
+
+def _filled(text: ast.JoinedStr) -> str:
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in text.values)
 
 
 def test_nothing_needs_its_session() -> None:
@@ -90,6 +98,7 @@ def pooled_url(direct_database_url: str) -> Iterator[str]:
     if shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         assert not os.environ.get("CI"), "no pgbouncer"
         pytest.skip("no pgbouncer")
+    bring_settings(direct_database_url, f"IN DATABASE {conninfo_to_dict(direct_database_url)['dbname']}")
     with pooler(direct_database_url, clients=2) as url:
         yield url
 

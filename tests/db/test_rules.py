@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from alembic import command
 from loopback import web
 from machines import Machine, disposable
 from psycopg import sql as compose
@@ -538,6 +539,12 @@ def test_a_foreign_database_gets_the_worker_s_rights_where_there_is_one(empty_da
     assert schema.upgrade(empty_database_url) == []
     assert foreign("SELECT has_table_privilege('pixcrawler_worker', 'crawler.candidates', 'INSERT')") == [(True,)]
     assert foreign("SELECT count(*) FROM pg_policy") == [(0,)]
+
+
+def test_tables_that_are_made_anew_get_their_rights_anew(database_url: str, sql: Sql) -> None:
+    command.downgrade(schema.alembic_config(database_url), "0001")
+    schema.upgrade(database_url)
+    assert sql("SELECT has_table_privilege('pixcrawler_worker', 'crawler.candidates', 'INSERT')") == [(True,)]
 
 
 # Crawl processes

@@ -70,11 +70,11 @@ def seen(machine: Machine) -> Iterator[Callable[[], list[Change]]]:
 
 
 def test_a_subscriber_sees_a_job_grow_once_a_second_and_nothing_else(machine: Machine, seen: Any) -> None:
-    machine.source.latency = 0.3
+    machine.source.latency = 0.5
     machine.node(slots=3)
     machine.dispatcher()
     machine.exporter()
-    jobs = [machine.job(40) for _ in range(3)]
+    jobs = [machine.job(120) for _ in range(3)]
     machine.until(lambda: not machine.unfinished())
     told = seen()
     assert {change.table for change in told} == {"public.crawl_jobs", "public.notifications"}

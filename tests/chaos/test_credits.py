@@ -1,41 +1,19 @@
-"""An account that cannot pay for all that is asked of it at once, while crawl processes are killed."""
+"""Accounts that cannot pay for all that is asked of them at once, while crawl processes are killed."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from loopback import Web, web
-from machines import Machine, disposable
+from machines import Machine
 
 CREDITS = 1000
 JOBS, IMAGES = 20, 60  # 1,200 images in all
 KILLS = 5
-QUICK = {
-    "PIXCRAWLER_HEARTBEAT_SECONDS": "2",
-    "PIXCRAWLER_LEASE_SECONDS": "9",
-    "PIXCRAWLER_FENCE_SECONDS": "6",
-    "PIXCRAWLER_RETRY_SECONDS": "0.5",
-    "PIXCRAWLER_POLL_SECONDS": "0.2",
-}
 
 
-@pytest.fixture
-def source() -> Iterator[Web]:
-    with web() as running:
-        yield running
-
-
-@pytest.fixture
-def machine(database_url: str, tmp_path: Path, source: Web, sql: Any) -> Iterator[Machine]:
-    yield from disposable(Machine(tmp_path, database_url, source, sql, QUICK))
-
-
-@pytest.mark.timeout(300)  # a thousand images, and crawls that begin again
+@pytest.mark.whole
 def test_what_is_kept_is_exactly_what_is_paid_for(machine: Machine) -> None:
     machine.sql("UPDATE public.credit_accounts SET current_balance = %s", (CREDITS,))
     machine.sql("DELETE FROM public.credit_transactions")
@@ -46,7 +24,7 @@ def test_what_is_kept_is_exactly_what_is_paid_for(machine: Machine) -> None:
     jobs = [machine.job(IMAGES, bad=3) for _ in range(JOBS)]
     machine.source.latency = 0.02
     killed = kill_some(machine, KILLS)
-    machine.until(lambda: not machine.unfinished(), 240)
+    machine.until(lambda: not machine.unfinished(), 300)
     assert killed == KILLS
     [(kept, images)] = machine.sql(
         "SELECT sum(kept), (SELECT count(*) FROM public.images WHERE NOT is_duplicate) FROM crawler.jobs"
