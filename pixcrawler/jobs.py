@@ -96,6 +96,21 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     BOMB = "bomb"  # more pixels or frames than a picture needs
     TOO_LARGE = "too_large"  # more bytes than allowed
+    FORMAT = "format"  # an image, and of no format the job wants
+    ANIMATED = "animated"
+    TRAILING_DATA = "trailing_data"  # more in the file than the image
+    BLANK = "blank"
+    DARK = "dark"
+    BRIGHT = "bright"
+    BLURRED = "blurred"
+    PLACEHOLDER = "placeholder"  # says that there is no image
+    LICENCE = "licence"  # not one the job may use
+    ROBOTS = "robots"  # robots.txt of its host
+    TDMREP = "tdmrep"  # /.well-known/tdmrep.json of its host
+    AI_TXT = "ai_txt"  # ai.txt of its host
+    X_ROBOTS_TAG = "x_robots_tag"  # the answer's header
+    TDM_RESERVATION = "tdm_reservation"  # the answer's header
+    DATA_MINING = "data_mining"  # the file's own property
     BAD_URL = "bad_url"
     FIREWALL = "firewall"
     HTTP_ERROR = "http_error"
@@ -106,6 +121,7 @@ class Reason(StrEnum):
     OVER_QUOTA = "over_quota"
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"  # its run failed
+    PAUSED = "paused"  # its host asked for a pause
 
 
 # A later run or generation may take these again.
@@ -118,6 +134,7 @@ NOT_HOLDING = frozenset(
         Reason.OVER_QUOTA,
         Reason.CANCELLED,
         Reason.ABANDONED,
+        Reason.PAUSED,
     }
 )
 
