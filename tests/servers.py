@@ -63,6 +63,7 @@ def postgresql() -> Iterator[str]:
         programs = _programs()
         initdb = [programs / "initdb", "-D", folder / "data", "-U", "postgres", "--auth=trust", "--no-sync"]
         subprocess.run([*initdb, "--locale=C.UTF-8", "--encoding=UTF8"], check=True, stdout=subprocess.DEVNULL, **user)
+        (folder / "data" / "log").symlink_to(folder / "log")  # where the embedded server has it, for tests that read it
         settings = [word for name, value in CLUSTER.items() for word in ("-c", f"{name}={value}")]
         command = [str(programs / "postgres"), "-D", str(folder / "data"), "-k", str(folder), *settings]
         url = f"postgresql://postgres@/postgres?host={folder}"

@@ -149,7 +149,7 @@ def test_four_dispatcher_processes_claim_every_row_once(world, node, machine: Ma
 
 
 def owner_cancels(url: str, job: int) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
 
 
@@ -611,7 +611,9 @@ class Owners:
         self.deeds = Counter[str]()
 
     async def live(self, stop: asyncio.Event) -> None:
-        async with await psycopg.AsyncConnection.connect(url_of(self.world), autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(
+            url_of(self.world), autocommit=True, prepare_threshold=None
+        ) as connection:
             while not stop.is_set():
                 rows = await (await connection.execute("SELECT id FROM public.crawl_jobs")).fetchall()
                 job = self.chance.choice(rows)[0] if rows else 0

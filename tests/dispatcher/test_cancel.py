@@ -9,7 +9,6 @@ from worlds import bring, crawling, pictures
 
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.dispatcher import Dispatcher
-from pixcrawler.dispatcher.ending import end_jobs
 from pixcrawler.jobs import AttemptState, Outcome, Reason
 
 
@@ -115,8 +114,8 @@ def test_the_owner_may_be_faster_than_the_end(world):
 
     async def story(dispatcher: Dispatcher) -> None:
         world.sql("UPDATE public.crawl_jobs SET status = 'cancelled' WHERE id = %s", (job,))
-        await end_jobs(dispatcher._engine)
-        await end_jobs(dispatcher._engine)
+        await dispatcher._ender.end_jobs()
+        await dispatcher._ender.end_jobs()
 
     world.run(story)
     assert world.state(job)[0] == world.job(job)["status"] == "cancelled"
