@@ -51,8 +51,7 @@ class Owner:
         """Whether anything is to be sent that way."""
         if channel is Channel.WEBHOOK:
             return self.push_enabled
-        reachable = "@" in (self.email or "")  # who signed up without an address has the id in its place
-        return reachable and self.email_enabled and self.digest_frequency != "never"
+        return self.email_enabled and self.digest_frequency != "never"
 
     def first_try(self, channel: Channel) -> datetime:
         """When a message of this moment may be sent."""
