@@ -70,7 +70,8 @@ class Ender:
     async def _end(
         self, connection: AsyncConnection, job: Any, state: JobState, reason: str | None, message: str
     ) -> None:
-        if state is not JobState.CANCELLED and not await crawl_jobs.is_wanted(connection, job.id):
+        wanted = await crawl_jobs.is_wanted(connection, job.id)  # its row is locked before the account, always
+        if state is not JobState.CANCELLED and not wanted:
             await jobs.move(connection, job.id, [job.state], JobState.CANCELLING)  # its owner was faster
             return
         outcome = job.outcome if state is JobState.COMPLETED else state

@@ -172,13 +172,13 @@ def test_every_end_has_a_name_of_its_own(machine: Machine, scale: Any, verdict: 
     machine.exporter()
     jobs = {"normal": machine.job(10), "no results": machine.job(0, asked=10)}
     for end, number in {"exit 7": signal.SIGUSR2, "out of memory": signal.SIGKILL}.items():
-        jobs[end] = machine.job(12)
+        jobs[end] = machine.job(30)  # enough to be alive when it is told
         begun(machine, jobs[end], 1).send_signal(number)
-    jobs["cancelled"] = machine.job(40)
+    jobs["cancelled"] = machine.job(60)
     begun(machine, jobs["cancelled"], 1)
     machine.cancel(jobs["cancelled"])
     machine.until(lambda: not machine.unfinished())
-    jobs["node gone"] = machine.job(12)
+    jobs["node gone"] = machine.job(30)
     begun(machine, jobs["node gone"], 1)
     home.end(signal.SIGKILL)
     machine.until(lambda: first_end(machine, jobs["node gone"])[0] != "running", allowance(scale))
