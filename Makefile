@@ -5,7 +5,7 @@ BIN := .venv/bin
 # pip passes on warnings of setuptools about editable installations, which are ours to know.
 PACKAGES := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-postgresql test-pooler chaos lint format clean
+.PHONY: demo test test-postgresql test-pooler chaos corpus lint format clean
 
 demo: .venv/run
 	$(BIN)/pixcrawler demo
@@ -22,6 +22,10 @@ test-pooler: .venv/dev
 
 chaos: .venv/dev
 	$(BIN)/pytest tests/chaos --chaos=full --numprocesses=2
+
+# Every file of a folder, such as a fuzzing corpus, through the inspection workers.
+corpus: .venv/dev
+	$(BIN)/python benchmarks/corpus.py "$(DIR)"
 
 lint: .venv/dev
 	$(BIN)/ruff check

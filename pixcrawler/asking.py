@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import ceil
 from typing import Generic, TypeVar
 
@@ -15,12 +13,10 @@ from scrapy.http import Request, Response
 
 from pixcrawler.errors import PixCrawlerError, SourceRefused, SourceSaysLater
 from pixcrawler.jobs import AttemptState, Outcome
+from pixcrawler.pauses import LONGEST_WAIT, HostPaused, asks_for_pause, retry_after
 
 # A source that does not answer is asked again after these seconds; an outage is left to the next attempt.
 PAUSES = (1.0, 5.0)
-LONGEST_WAIT = 60.0  # seconds a source may ask for before the run gives its slot back
-NO_RETRY_AFTER = 30.0  # seconds, for "too many requests" without a time
-LONGEST_RETRY_AFTER = 86400.0  # seconds; a day, the deadline of a job
 GLANCE = 0.25  # seconds; a stopped engine tells nobody, so it is looked at this often
 
 T = TypeVar("T")
@@ -75,6 +71,8 @@ class Asker(Generic[T]):
             self._next = clock() + self.delay
         try:
             response = await self.crawler.engine.download_async(request)
+        except HostPaused as error:
+            raise SourceSaysLater(str(error), error.seconds) from error
         except (IgnoreRequest, ValueError) as error:
             raise SourceRefused(f"cannot be asked: {error}") from error
         except Exception as error:
@@ -92,25 +90,8 @@ def checked(response: Response, understood: Container[int]) -> Response:
     """The response itself, if it is 2xx or `understood`. Else raises what its status means."""
     if 200 <= response.status < 300 or response.status in understood:
         return response
-    if response.status == 429 or (response.status == 503 and "Retry-After" in response.headers):
+    if asks_for_pause(response):
         raise SourceSaysLater(f"asks for a pause ({response.status})", retry_after(response))
     if response.status >= 500:
         raise SourceUnreachable(f"answers {response.status}")
     raise SourceRefused(f"answers {response.status}")
-
-
-def retry_after(response: Response) -> float:
-    """The seconds of `Retry-After`, a number or a date, between 1 and a day."""
-    value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
-    try:
-        seconds = float(value) if value.isdecimal() else _seconds_until(value)
-    except ValueError:
-        seconds = NO_RETRY_AFTER
-    return min(max(seconds, 1.0), LONGEST_RETRY_AFTER)
-
-
-def _seconds_until(date: str) -> float:
-    moment = parsedate_to_datetime(date)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime.now(UTC)).total_seconds()

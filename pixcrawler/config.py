@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from email.headerregistry import Address
@@ -30,6 +31,7 @@ from pixcrawler.errors import UsageError
 from pixcrawler.jobs import Channel
 
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
+HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 # Passwords and secrets that a crawl process has no use for.
 NOT_FOR_CRAWLS = frozenset(
@@ -192,6 +194,14 @@ def _limits(what: str, amount: str) -> Callable[[tuple[str, ...]], tuple[str, ..
     return check
 
 
+def _host_names(words: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(word.lower().rstrip(".") for word in words)
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise ValueError(f"expected names of hosts, such as images.example.org, not {name!r}")
+    return names
+
+
 class Config(BaseSettings):
     """The settings of every process. A field's name in upper case, with its prefix, is the variable's name."""
 
@@ -207,6 +217,7 @@ class Config(BaseSettings):
     storage: Literal["local"] = "local"
     default_sources: Words = ("openverse",)
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
+    opt_out_exempt: Annotated[Words, AfterValidator(_host_names)] = ()  # hosts whose owners permit what they reserve
     contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
 
     # Who gets how much at once. A node's slots are in SCRAPYD_NODES.

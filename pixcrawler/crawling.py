@@ -20,13 +20,16 @@ from scrapy.spiderloader import SpiderLoader
 from pixcrawler.errors import PixCrawlerError, UsageError
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason, parse_keywords, parse_max_images
+from pixcrawler.quality import preset
+from pixcrawler.rights import Policy, parse_policy
 
 BREAK_OFF = object()  # the signal to end downloads under way
 LOCAL = "local"  # in a request's meta: answered without network
 ATTEMPT = re.compile(r"\d+-\d+")
-KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "_job"})
+KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "quality", "rights", "_job"})
 
 IN_FLIGHT = 64  # items; each may hold a body, and the pipelines' batch of 64 fills without its timer
+HOST_SHARE = IN_FLIGHT // 2  # of one host: one that hangs, or wants a pause, must not hold up all others
 LEAST_IN_FLIGHT = 16  # per keyword: the last missing picture must not be waited for one candidate at a time
 
 
@@ -54,6 +57,8 @@ class Arguments:
     max_images: int | None  # None: all there are
     base_url: str | None
     list_file: Path | None
+    quality: str | None  # a preset's name
+    rights: Policy
     attempt: str | None  # "<run>-<attempt>": the rest is read from the database
     extra: Mapping[str, str]  # what the source adds
 
@@ -70,6 +75,8 @@ class Arguments:
             max_images=_max_images(given["max_images"]) if "max_images" in given else None,
             base_url=_base_url(given["base_url"]) if "base_url" in given else None,
             list_file=_list_file(given["list"]) if "list" in given else None,
+            quality=_quality(given["quality"]) if "quality" in given else None,
+            rights=parse_policy(given.get("rights", Policy.ANY)),
             attempt=attempt,
             extra={name: value for name, value in given.items() if name in extra},
         )
@@ -106,6 +113,11 @@ def _list_file(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _quality(text: str) -> str:
+    preset(text)
+    return text
+
+
 def leave(error: PixCrawlerError) -> NoReturn:
     """Ends the process with one line, before anything has been started."""
     print(f"pixcrawler: {error}", file=sys.stderr)
@@ -128,6 +140,7 @@ class Window:
     def __init__(self) -> None:
         self._keywords: dict[str, str] = {}  # item key → keyword
         self._counts: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
         self._changed = asyncio.Event()
 
     def room(self, keyword: str, missing: int) -> int:
@@ -139,16 +152,26 @@ class Window:
         """Whether what is in flight may well bring all that is missing, so that no page need be asked for."""
         return self._counts[keyword] >= min(2 * missing, IN_FLIGHT) or len(self._keywords) >= IN_FLIGHT
 
+    def crowded(self, host: str) -> bool:
+        """Whether so many items of a host are in flight that others come first."""
+        return self._hosts[host] >= HOST_SHARE
+
     def enter(self, items: Iterable[ImageItem]) -> None:
+        """Begins the flight of items; a second time is no harm."""
         for item in items:
-            self._keywords[item.key] = item.keyword
-            self._counts[item.keyword] += 1
+            if item.key not in self._keywords:
+                self._keywords[item.key] = item.keyword
+                self._counts[item.keyword] += 1
+                self._hosts[item.host] += 1
 
     def release(self, item: ImageItem) -> None:
         """Ends an item's flight; a second time is no harm."""
         keyword = self._keywords.pop(item.key, None)
         if keyword is not None:
             self._counts[keyword] -= 1
+            self._hosts[item.host] -= 1
+            if not self._hosts[item.host]:
+                del self._hosts[item.host]
             self.wake()
 
     def __contains__(self, item: ImageItem) -> bool:

@@ -20,9 +20,11 @@ from pixcrawler.errors import DatabaseUnavailable, LeaseLost, PixCrawlerError, S
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.ledger import Ledger, Run
+from pixcrawler.pauses import Pauses
 
 KNOWN_IN_A_ROW = 5_000  # results that bring nothing new; a retried job passes what it knows, which is seldom more
 LEAST_PAGE = 20  # an empty page counts as a small one
+LOOK_AHEAD = 64  # items passed over in the search for more whose host may be asked, once there are some
 
 END_LEVELS = {AttemptState.FAILED: logging.ERROR, AttemptState.CANCELLED: logging.INFO}
 
@@ -89,6 +91,7 @@ class Flow(scrapy.Spider):
         self.outcome: Outcome | None = None  # set: the run ends, for this reason
         self.run: Run | None = None
         self.window = Window()
+        self.pauses = Pauses()
         self.shares: dict[str, Share] = {}  # by keyword
         self._suspects: list[ImageItem] = []
         self._ready: asyncio.Queue[ImageItem | None] = asyncio.Queue()
@@ -215,10 +218,27 @@ class Flow(scrapy.Spider):
 
     async def _begin_some(self, waiting: deque[ImageItem], room: int) -> None:
         """Begins what there is room for, or waits until something has changed."""
-        if room:
-            await self._begin([waiting.popleft() for _ in range(min(room, len(waiting)))])
+        if items := self._take(waiting, room):
+            await self._begin(items)
         else:
             await self.window.change()
+
+    def _take(self, waiting: deque[ImageItem], room: int) -> list[ImageItem]:
+        """At most `room` items; those whose host has its share, or wants a short pause, go to the end of the queue."""
+        items: list[ImageItem] = []
+        passed = 0  # in a row
+        for _ in range(len(waiting)):
+            if len(items) == room or (items and passed >= LOOK_AHEAD):
+                break
+            item = waiting.popleft()
+            if self.window.crowded(item.host) or self.pauses.is_short(item.host):
+                waiting.append(item)
+                passed += 1
+            else:
+                self.window.enter([item])
+                items.append(item)
+                passed = 0
+        return items
 
     async def _begin(self, items: list[ImageItem]) -> None:
         if self.stopping:

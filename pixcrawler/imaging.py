@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
+from pixcrawler import containers, metadata
 from pixcrawler.errors import NotAnImage
-from pixcrawler.items import Inspection
+from pixcrawler.items import Figures, Inspection
 from pixcrawler.jobs import Reason
+
+assert WebPImagePlugin.SUPPORTED  # and loaded: else the first WebP loads all decoders Pillow has
 
 MAX_PIXELS = 50_000_000  # 200 MB decoded; the largest cameras in common use make 50 megapixels
 MAX_FRAMES = 1000
+MAX_SCANS = 100  # of a JPEG, each a walk over all its blocks; the most elaborate encoders write 20
 FLAT_CONTRAST = 12  # grey levels between the 1st and the 99th percentile; no photograph has less
 
-_DRAFT = (512, 512)  # JPEG is decoded at the smallest eighth that is not smaller than this
+_LEAST = 341  # pixels of the longer side at which a JPEG is decoded at least, to an eighth, quarter or half of it
 _THUMBNAIL = (256, 256)  # every hash is made from this size, so that the scale of the decoding hardly shows
 _HASHED = 32  # pixels a side, and
 _WAVES = 8  # the slowest waves of it are the 64 bits
+_MEASURED = 512  # pixels of the longer side, or two thirds to one and a half of them, at which sharpness is measured
+_SHADES = 32  # into which grey levels are sorted
+_SHOWS = 0.001  # the share of the pixels from which on a shade counts
 _COSINES = np.cos(np.pi / (2 * _HASHED) * np.outer(np.arange(_WAVES), 2 * np.arange(_HASHED) + 1))
 _NOISE_DIGITS = 6  # rounding errors of the transform are near 1e-11; without this they decide bits of plain pictures
 
@@ -47,18 +52,23 @@ def inspect(body: bytes) -> Inspection:
 
     Raises `NotAnImage` with the reason NOT_AN_IMAGE, DAMAGED or BOMB, whatever the bytes.
     """
-    kind = _kind(body)
+    kind = containers.format_of(body)
     with _refusals():
+        most = MAX_SCANS if kind == "jpeg" else MAX_FRAMES
+        end, parts = containers.extent(kind, body, most)
+        if parts > most:
+            raise NotAnImage(Reason.BOMB, f"has more than {most} {'scans' if kind == 'jpeg' else 'frames'}")
         image = Image.open(BytesIO(body), formats=[kind])
-        frames = _frames(kind, body, image)
+        frames = parts if kind == "gif" else _frames(kind, image)
         _refuse_bombs(image, frames)
-        if kind == "png":
-            _walk_png(body)
         width, height = image.size
-        image.draft("L", _DRAFT)
+        image.draft("L", _draft_size(width, height))
         image.load()
         orientation = _orientation(image)
-        grey = _thumbnail(image, orientation)
+        lying = _grey(image)
+        small = lying.reduce(max(1, round(max(lying.size) / _MEASURED)))
+        grey = _upright(_thumbnail(small), orientation)
+        figures = _figures(small, grey)
         if orientation in _SIDEWAYS:
             width, height = height, width
         return Inspection(
@@ -70,17 +80,12 @@ def inspect(body: bytes) -> Inspection:
             frames=frames,
             phash=phash(grey),
             flat=_flat(grey),
+            figures=figures,
+            orientation=orientation,
+            trailing_data=containers.trailing_data(kind, body, end),
+            data_mining=metadata.data_mining(body),
+            gps=metadata.has_gps(image),
         )
-
-
-def verdict(inspection: Inspection, *, min_side: int, max_aspect: float) -> Reason | None:
-    """TOO_SMALL when a side has fewer than `min_side` pixels, ASPECT when long : short is over `max_aspect`."""
-    short, long = sorted((inspection.width, inspection.height))
-    if short < min_side:
-        return Reason.TOO_SMALL
-    if long > max_aspect * short:
-        return Reason.ASPECT
-    return None
 
 
 def phash(grey: Image.Image) -> int:
@@ -105,24 +110,12 @@ def _refusals() -> Iterator[None]:
         except MemoryError:
             raise NotAnImage(Reason.BOMB, "needs more memory than a picture may") from None
         except Exception as error:
-            raise NotAnImage(Reason.DAMAGED, _one_line(error)) from None
+            unpacked = "MAX_TEXT" in str(error)  # Pillow's limits for texts and profiles of a PNG
+            raise NotAnImage(Reason.BOMB if unpacked else Reason.DAMAGED, _one_line(error)) from None
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _kind(body: bytes) -> str:
-    """The format by its first bytes: whatever a server calls it, it is this or refused."""
-    if body.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if body.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if body.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if body.startswith(b"RIFF") and body[8:12] == b"WEBP":
-        return "webp"
-    raise NotAnImage(Reason.NOT_AN_IMAGE, f"begins with {body[:12]!r}" if body else "has no bytes")
 
 
 def _refuse_bombs(image: Image.Image, frames: int) -> None:
@@ -133,52 +126,15 @@ def _refuse_bombs(image: Image.Image, frames: int) -> None:
         raise NotAnImage(Reason.BOMB, f"has more than {MAX_FRAMES} frames")
 
 
-def _frames(kind: str, body: bytes, image: Image.Image) -> int:
-    if kind == "gif":
-        return _walk_gif(body)
+def _frames(kind: str, image: Image.Image) -> int:
     if kind == "jpeg":
         return 1  # further pictures of a multi-picture JPEG are previews and depth maps
     return int(getattr(image, "n_frames", 1))
 
 
-def _walk_png(body: bytes) -> None:
-    """Checks every chunk up to the end marker: decoding ends before it, and looks at no checksum."""
-    at, name = 8, b""
-    while name != b"IEND":
-        if at + 12 > len(body):
-            raise NotAnImage(Reason.DAMAGED, "ends before its last chunk")
-        length, name = struct.unpack_from(">I4s", body, at)
-        end = at + 8 + length
-        if body[end : end + 4] != zlib.crc32(body[at + 4 : end]).to_bytes(4, "big"):
-            raise NotAnImage(Reason.DAMAGED, f"has a broken {name!r} chunk")
-        at = end + 4
-
-
-def _walk_gif(body: bytes) -> int:
-    """Counts the frames up to the trailer, no further than one over the limit."""
-    at, frames = 13 + _palette_size(body[10]), 0
-    try:
-        while body[at] != ord(";") and frames <= MAX_FRAMES:
-            if body[at] == ord(","):
-                frames += 1
-                at = _skip_blocks(body, at + 11 + _palette_size(body[at + 9]))
-            elif body[at] == ord("!"):
-                at = _skip_blocks(body, at + 2)
-            else:
-                at += 1  # stray bytes between blocks harm nobody
-    except IndexError:
-        raise NotAnImage(Reason.DAMAGED, "ends before its trailer") from None
-    return frames
-
-
-def _palette_size(flags: int) -> int:
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _skip_blocks(body: bytes, at: int) -> int:
-    while length := body[at]:
-        at += 1 + length
-    return at + 1
+def _draft_size(width: int, height: int) -> tuple[int, int]:
+    times = max(1, max(width, height) // _LEAST)
+    return max(1, width // times), max(1, height // times)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -188,11 +144,15 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _thumbnail(image: Image.Image, orientation: int) -> Image.Image:
-    """Grey, upright, at most 256 pixels."""
-    grey = _grey(image)
-    grey.thumbnail(_THUMBNAIL, Image.Resampling.BILINEAR, reducing_gap=1.0)  # 4 times as fast as the default
-    return grey.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else grey
+def _thumbnail(grey: Image.Image) -> Image.Image:
+    """At most 256 pixels."""
+    smaller = grey.copy()
+    smaller.thumbnail(_THUMBNAIL, Image.Resampling.BILINEAR, reducing_gap=1.0)  # 4 times as fast as the default
+    return smaller
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -211,3 +171,42 @@ def _flat(grey: Image.Image) -> bool:
     shares = np.cumsum(grey.histogram()) / (grey.width * grey.height)
     low, high = np.searchsorted(shares, (0.01, 0.99))
     return bool(high - low < FLAT_CONTRAST)
+
+
+def _figures(small: Image.Image, grey: Image.Image) -> Figures:
+    histogram = np.array(grey.histogram())
+    shares = histogram / histogram.sum()
+    levels = np.searchsorted(np.cumsum(shares), (0.001, 0.05, 0.999))
+    darkest, dark, brightest = (int(level) for level in levels)
+    shades = shares.reshape(_SHADES, -1).sum(axis=1)
+    some = shares[shares > 0]
+    return Figures(
+        sharpness=_sharpness(small),
+        darkest=darkest,
+        dark=dark,
+        brightest=brightest,
+        entropy=float(-(some * np.log2(some)).sum()),
+        shades=int((shades >= _SHOWS).sum()),
+    )
+
+
+def _sharpness(grey: Image.Image) -> float:
+    """The 95th percentile, over every other row of blocks of 8x8 pixels, of the variance of the Laplacian."""
+    levels = np.asarray(grey)
+    columns = (levels.shape[1] - 2) // 8 * 8
+    tops = np.arange(0, levels.shape[0] - 9, 16)
+    if not columns or not tops.size:
+        return 0.0
+    rows = levels[tops[:, np.newaxis] + np.arange(10), : columns + 2].astype(np.int16)
+    edges = 4 * rows[:, 1:-1, 1:-1]
+    for neighbours in (rows[:, :-2, 1:-1], rows[:, 2:, 1:-1], rows[:, 1:-1, :-2], rows[:, 1:-1, 2:]):
+        edges -= neighbours
+    bends = edges.astype(np.float32)
+    return float(np.percentile(_block_means(bends * bends) - _block_means(bends) ** 2, 95))
+
+
+def _block_means(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The means of blocks of 8x8, of an array of rows of blocks, rows and columns."""
+    sums = np.add.reduce(rows, axis=1).reshape(len(rows), -1, 8).sum(axis=2)
+    means: NDArray[np.float32] = sums / 64
+    return means

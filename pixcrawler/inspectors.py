@@ -16,13 +16,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AsyncExitStack, contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from pixcrawler import imaging
+from pixcrawler import confinement, imaging
 from pixcrawler.errors import NotAnImage, PixCrawlerError
 from pixcrawler.items import Inspection
 from pixcrawler.jobs import Reason
@@ -44,9 +43,10 @@ logger = logging.getLogger(__name__)
 class Inspectors:
     """A pool of workers. Belongs to one event loop; `close` it, or it ends with the process."""
 
-    def __init__(self, workers: int = 2, seconds: float = 10) -> None:
+    def __init__(self, workers: int = 2, seconds: float = 10, cpu_seconds: float = 5) -> None:
         self._workers = workers
-        self._seconds = seconds  # for one picture
+        self._seconds = seconds  # for one picture, and of those
+        self._cpu_seconds = cpu_seconds  # computing; the slowest picture under the pixel limit takes a third
         self._places = 2 * workers  # one at work and one waiting for each
         self._room = asyncio.Semaphore(self._places)
         self._thread = ThreadPoolExecutor(1, "inspectors", _leave_ctrl_c_alone)  # opening and closing block
@@ -57,7 +57,7 @@ class Inspectors:
         self._opened()
 
     async def inspect(self, body: bytes) -> Inspection:
-        """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time is BOMB."""
+        """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time or memory is BOMB."""
         return await self.run(imaging.inspect, body)
 
     async def run(self, function: Callable[[bytes], T], body: bytes) -> T:
@@ -91,7 +91,9 @@ class Inspectors:
             self._replace(opened)
             raise
         except ProcessExpired as death:
-            raise NotAnImage(Reason.CRASHED, f"ended its worker, exit code {death.exitcode}") from None
+            raise _blame(death.exitcode, self._cpu_seconds) from None
+        except MemoryError:
+            raise NotAnImage(Reason.BOMB, "needs more memory than a picture may") from None
         except TimeoutError:
             raise NotAnImage(Reason.BOMB, f"took more than {self._seconds:g} seconds to look at") from None
 
@@ -99,13 +101,15 @@ class Inspectors:
         """Waits for a worker's answer; a pool can break, or a worker die in its queue, without telling anybody."""
         if not pool.active:
             raise BrokenProcessPool
-        answer = asyncio.wrap_future(pool.schedule(function, args=(body,), timeout=self._seconds))
+        task = (self._cpu_seconds, function, body)
+        answer = asyncio.wrap_future(pool.schedule(_within, args=task, timeout=self._seconds))
         latest = time.monotonic() + 2 * self._seconds + KILL_SECONDS
         try:
             while not (await asyncio.wait([answer], timeout=1))[0]:
                 if not pool.active or time.monotonic() > latest:
                     raise BrokenProcessPool("no answer")
-            return answer.result()
+            found: T = answer.result()
+            return found
         finally:
             answer.cancel()
 
@@ -121,8 +125,8 @@ class Inspectors:
 
     def _open(self) -> ProcessPool:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # inherited by the workers, whose matrices have 32 rows
-        if sys.platform != "linux":
-            logger.warning("Inspection workers have no limit on memory and files on this system")
+        if not confinement.is_complete():
+            logger.warning("Inspection workers are not confined here as they are on Linux, x86_64 or aarch64")
         context = _Context()
         context.set_forkserver_preload([__name__])
         try:
@@ -173,24 +177,29 @@ def _nameless_main() -> Iterator[None]:
 
 
 def _confine() -> None:
-    """Runs first in a worker: bounds what a picture can do to the machine, and ends the worker with its crawl."""
-    if sys.platform != "linux":
-        return
-    import fcntl
-    import resource
+    """Runs first in a worker: ends it with its crawl, and bounds what a picture can do to the machine."""
+    if sys.platform == "linux":
+        import fcntl
 
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    for kind, limit in (
-        (resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (limit, limit))
-    # When the pipe from the crawl closes the kernel sends SIGIO, which ends even a decoder that never returns.
-    # PR_SET_PDEATHSIG would wait for the fork server, which outlives the crawl as long as it has children.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, os.O_ASYNC)
+        # When the pipe from the crawl closes the kernel sends SIGIO, which ends even a decoder that never returns.
+        # PR_SET_PDEATHSIG would wait for the fork server, which outlives the crawl as long as it has children.
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, os.O_ASYNC)
+    confinement.confine(MEMORY)
+
+
+def _within(cpu_seconds: float, function: Callable[[bytes], T], body: bytes) -> T:
+    """Runs in a worker, for every picture anew."""
+    confinement.allow_cpu(cpu_seconds)
+    return function(body)
+
+
+def _blame(exit_code: int, cpu_seconds: float) -> NotAnImage:
+    death = {each.value: each.name for each in signal.Signals}.get(-exit_code, f"exit code {exit_code}")
+    if death == "SIGXCPU":
+        return NotAnImage(Reason.BOMB, f"takes more than {cpu_seconds:g} seconds of computing")
+    if death == "SIGSYS":
+        return NotAnImage(Reason.CRASHED, "asked the system for what no picture needs")
+    return NotAnImage(Reason.CRASHED, f"ended its worker, {death}")

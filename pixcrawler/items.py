@@ -44,6 +44,31 @@ def url_key(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """How a picture looks, in numbers, of its levels of grey from 0 to 255."""
+
+    sharpness: float  # variance of the Laplacian where the picture is sharpest, at about 512 pixels
+    darkest: int  # the level that 0.1 % of the pixels stay under,
+    dark: int  # 5 %,
+    brightest: int  # and 99.9 %
+    entropy: float  # bits, 0 to 8
+    shades: int  # of 32, how many show
+
+    @property
+    def contrast(self) -> int:
+        """Levels between nearly the darkest and nearly the brightest pixel: a moon in the night has plenty."""
+        return self.brightest - self.darkest
+
+
+def host_of(url: str) -> str:
+    """Who is asked for a URL; empty for what is none."""
+    try:
+        return (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What one look at the bytes found. Source: `imaging.inspect`, in a worker process."""
 
@@ -55,6 +80,11 @@ class Inspection:
     frames: int
     phash: int  # 64-bit perceptual hash, unsigned
     flat: bool  # hardly any contrast: its perceptual hash says nothing
+    figures: Figures | None = None
+    orientation: int = 1  # as EXIF counts them, 1 to 8; viewers turn the picture by it
+    trailing_data: str | None = None  # "archive", "document", "program", "page" or "data" behind the image
+    data_mining: str | None = None  # the file's own prohibition of it: "DMI-PROHIBITED", …
+    gps: bool = False  # the file tells where it was taken
 
     @property
     def telling_phash(self) -> int | None:
@@ -89,14 +119,17 @@ class ImageItem:
     filesize: int | None = None  # bytes, as claimed
 
     key: str = field(default="", repr=False)  # url_key of the source's canonical address, or of url
+    host: str = field(default="", init=False, repr=False)  # of the URL
     body: bytes | None = field(default=None, repr=False)  # as served; dropped once uploaded
     received: bool = field(default=False, repr=False)  # a whole body came, whatever it was
+    ip: str | None = field(default=None, repr=False)  # the address it came from
     inspection: Inspection | None = field(default=None, repr=False)
     storage_key: str | None = field(default=None, repr=False)
     storage_url: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.key = self.key or url_key(self.url)
+        self.host = host_of(self.url)
 
     def facts(self) -> dict[str, Any]:
         """What the source said, as JSON: enough to build the item again."""

@@ -24,6 +24,14 @@ class Run:
     options: dict[str, Any]  # of the job: "list" is the storage key of its URL list
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """For how long a host must not be asked."""
+
+    seconds: float  # from now on
+    reason: str  # what it said
+
+
 class Ledger(Protocol):
     """Every method may raise `LeaseLost`: the crawl then stops at once and writes nothing more."""
 
@@ -74,6 +82,12 @@ class Ledger(Protocol):
 
     async def beat(self) -> bool:
         """Renews the lease. False: the job wants no more (cancelled). Raises `LeaseLost` when it is over."""
+
+    async def pause(self, host: str, pause: Pause) -> None:
+        """Tells every crawl process that a host must not be asked; a longer pause stays. No `LeaseLost`."""
+
+    async def paused_hosts(self) -> dict[str, Pause]:
+        """The hosts that must not be asked, whoever was told. No `LeaseLost`."""
 
     async def close(self, outcome: Outcome) -> None:
         """Writes the outcome and closes the books: open candidates are decided as the outcome demands."""

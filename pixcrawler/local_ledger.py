@@ -17,7 +17,8 @@ from pixcrawler.duplicates import Index
 from pixcrawler.errors import UsageError
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import KEPT, TAIL, AttemptState, Funnel, Outcome, Reason, Slice, Spent, fill, hardly_any_kept
-from pixcrawler.ledger import Run
+from pixcrawler.ledger import Pause, Run
+from pixcrawler.rights import licence_of
 
 ALL = 10**9  # missing, when all there are is wanted
 CLAIMED = ("width", "height", "mime", "filesize")  # what sources say and we measure
@@ -157,6 +158,13 @@ class LocalLedger:
         """Always: only a signal ends a local crawl early."""
         return True
 
+    async def pause(self, host: str, pause: Pause) -> None:
+        """Nothing: there is nobody else to tell."""
+
+    async def paused_hosts(self) -> dict[str, Pause]:
+        """None that this process does not know of."""
+        return {}
+
     async def close(self, outcome: Outcome) -> None:
         """Decides what is open, removes files of pictures that were not kept, and says what came of it."""
         left = LEFT_OVER.get(outcome.state) or UNDONE.get(outcome.state, Reason.CANCELLED)
@@ -207,4 +215,6 @@ def _line(item: ImageItem, reason: Reason | None, detail: str) -> dict[str, Any]
     line: dict[str, Any] = {"decision": "rejected" if reason else KEPT, "reason": reason, "detail": detail or None}
     if look := item.inspection:
         line |= {"sha256": look.sha256, "format": look.format, "width": look.width, "height": look.height}
-    return {**line, "file": None if reason else item.storage_key, **facts, "claimed": claimed}
+    licence = licence_of(item.license, item.license_url, item.source)
+    line |= {"file": None if reason else item.storage_key, "ip": item.ip, "license_id": licence.id if licence else None}
+    return {**line, **facts, "claimed": claimed}

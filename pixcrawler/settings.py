@@ -32,16 +32,21 @@ DOWNLOAD_VERIFY_CERTIFICATES = True  # a licence is worth what its source is
 
 DOWNLOADER_MIDDLEWARES = {
     "pixcrawler.middlewares.local_page.LocalPageMiddleware": 10,  # first: answers what needs no network
+    "pixcrawler.middlewares.backoff.BackoffMiddleware": 560,  # hears an answer before the retries at 550
+    "pixcrawler.middlewares.unpack.UnpackMiddleware": 590,  # in the place of Scrapy's
     # Last, so that it sees what the others made of a request: every retry and every redirect.
     "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
+    # Behind the firewall: what may not be fetched at all is not asked about.
+    "pixcrawler.middlewares.optout.OptOutMiddleware": 900,
     # An image and an API's page need none of these.
     "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # unpack does it
     "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # a proxy would do its own DNS
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,  # optout does it
 }
 SPIDER_MIDDLEWARES = {
     # The only callback is that of a local page; sources are asked and judged in base_spiders.
@@ -50,6 +55,7 @@ SPIDER_MIDDLEWARES = {
     "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
 }
 ITEM_PIPELINES = {
+    "pixcrawler.pipelines.rights.RightsPipeline": 50,
     "pixcrawler.pipelines.download.DownloadPipeline": 100,
     "pixcrawler.pipelines.validate.ValidatePipeline": 200,
     "pixcrawler.pipelines.deduplicate.DeduplicatePipeline": 300,
@@ -62,6 +68,7 @@ MEDIA_ALLOW_REDIRECTS = True  # picture hosts move to CDNs
 
 # A run has one callback, which yields every item: its workers must not be fewer than the items in flight.
 CONCURRENT_ITEMS = IN_FLIGHT
+CONCURRENT_REQUESTS_PER_DOMAIN = 8  # about what a browser opens; a host that wants less says so, and is heeded
 DOWNLOAD_TIMEOUT = 20  # seconds; a picture of 25 MiB comes at 10 Mbit/s, a host that hangs holds its place no longer
 DOWNLOAD_MAXSIZE = 25 * 2**20  # bytes; a JPEG of 50 megapixels, the most we decode, is smaller
 DOWNLOAD_WARNSIZE = 0  # whatever is allowed is fine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from pictures import encoded, photo, png_bomb
 
 PROJECT = Path(__file__).parents[1]
 MEGABYTE = 2**20
+OPT_OUT_FILES = frozenset({"/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"})
+PATIENCE = 10  # seconds a reluctant server waits for its client to leave
 
 
 @dataclass
@@ -36,25 +39,30 @@ class Answer:
 
 
 class Web(ThreadingHTTPServer):
-    """Answers from `answers` by path; anything else is a 404. Counts what was asked for."""
+    """Answers from `answers` by path; anything else is a 404. Counts what was asked for.
+
+    The files that every crawl asks a host for first are counted apart, and answered without latency.
+    """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), _Handler)
         self.answers: dict[str, Answer] = {}
         self.results: dict[str, list[str]] = {}  # keyword → paths an image search finds
         self.hits: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []  # time.time() and path of each request
+        self.opt_out_hits: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()  # bytes of bodies sent by path, where the answer is reluctant
         self.latency = 0.0  # seconds before every answer
         self.asked = threading.Event()  # something was asked for
         self.ended = threading.Event()  # the test is over: nobody hangs any longer
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return "http://{}:{}".format(*self.server_address)
 
     def put(self, path: str, body: bytes = b"", **more: Any) -> str:
         """Makes a path answer; returns its URL."""
@@ -78,6 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
+        if path in OPT_OUT_FILES:
+            self.server.opt_out_hits[path] += 1
+            self._send(self.server.answers.get(path, Answer(b"nothing here", 404)))
+            return
         self.server.hits[self.path] += 1
         self.server.log.append((time.time(), self.path))
         self.server.asked.set()
@@ -117,6 +129,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _reluctant(self, body: bytes) -> None:
+        """Holds the body back as long as its client may still leave because of the headers."""
+        self.end_headers()
+        left, _, _ = select.select([self.connection], [], [], PATIENCE)
+        if not left:
+            self.wfile.write(body)
+            self.server.sent[urlsplit(self.path).path] += len(body)
+        self.close_connection = True
+
     def _cut(self, body: bytes) -> None:
         self._whole(body)
         self.close_connection = True
@@ -146,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web() -> Iterator[Web]:
-    """A running web."""
-    server = Web()
+def web(host: str = "127.0.0.1") -> Iterator[Web]:
+    """A running web, at an address of the loopback interface."""
+    server = Web(host)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
@@ -176,7 +197,8 @@ def faulty_urls(web: Web) -> dict[str, str]:
         put("/good.png", encoded(photo(2), "png")): "kept",
         put("/good.webp", encoded(photo(3), "webp")): "kept",
         put("/good.gif", encoded(photo(4), "gif")): "kept",
-        put("/mislabelled.png", encoded(photo(5)), headers={"Content-Type": "text/html"}): "kept",
+        put("/mislabelled.png", encoded(photo(5)), headers={"Content-Type": "text/plain"}): "kept",
+        put("/page.png", encoded(photo(5)), headers={"Content-Type": "text/html"}): "not_an_image",
         put("/moved", status=301, headers={"Location": "/target.jpg"}): "kept",
         put("/cut.jpg", encoded(photo(7)), fault="cut"): "unreachable",
         put("/stream.jpg", encoded(photo(8)), fault="stream"): "kept",
@@ -193,7 +215,7 @@ def faulty_urls(web: Web) -> dict[str, str]:
         put("/gone", status=410): "http_error",
         web.address + "/nothing": "http_error",
         put("/broken", status=500): "server_error",
-        put("/busy", status=429, headers={"Retry-After": "3600"}): "server_error",
+        put("/busy", status=503): "server_error",
         put("/drip.jpg", good, fault="drip"): "timeout",
         put("/hang.jpg", fault="hang"): "timeout",
         put("/huge.jpg", headers={"Content-Length": str(26 * MEGABYTE)}): "too_large",

@@ -53,9 +53,9 @@ def png_bomb() -> bytes:
     return png(12000, 12000, bytes(12001 * 12000))
 
 
-def webp_bomb() -> bytes:
-    """34 bytes that claim 16383x10900 pixels."""
-    pixels = b"\x2f" + struct.pack("<I", (16383 - 1) | (10900 - 1) << 14) + bytes(9)
+def webp_bomb(width: int = 16383, height: int = 10900) -> bytes:
+    """34 bytes that claim so many pixels."""
+    pixels = b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(9)
     riff = b"WEBP" + b"VP8L" + struct.pack("<I", len(pixels)) + pixels
     return b"RIFF" + struct.pack("<I", len(riff)) + riff
 

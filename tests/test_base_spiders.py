@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -16,13 +17,15 @@ from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
 from scrapy.http import Request, Response
 
 from pixcrawler import asking
-from pixcrawler.asking import Asker, checked, retry_after
+from pixcrawler.asking import Asker, checked
 from pixcrawler.base_spiders import Page, PagedSearch, UrlList
-from pixcrawler.crawling import IN_FLIGHT, Arguments, Window
+from pixcrawler.crawling import HOST_SHARE, IN_FLIGHT, Arguments, Window
 from pixcrawler.errors import SourceRefused, SourceSaysLater, UsageError
 from pixcrawler.flow import Share
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
+from pixcrawler.ledger import Pause
+from pixcrawler.pauses import NO_RETRY_AFTER, HostPaused, retry_after
 
 
 class Search(PagedSearch):
@@ -136,6 +139,30 @@ def test_never_more_in_flight_than_may_be(moves: list[tuple[str, int, bool]]) ->
     assert window.busy == bool(flying)
 
 
+def test_no_host_fills_the_window() -> None:
+    spider = Search(keywords="otter")
+    slow = [ImageItem(f"https://slow.test/{n}", "search", "otter") for n in range(200)]
+    others = [ImageItem(f"https://host-{n}.test/", "search", "otter") for n in range(10)]
+    waiting = deque([*slow, *others])
+    first = spider._take(waiting, IN_FLIGHT)
+    assert [one.host for one in first] == ["slow.test"] * HOST_SHARE
+    assert spider._take(waiting, IN_FLIGHT - HOST_SHARE) == others
+    assert spider._take(waiting, 1) == []
+    spider.window.release(first[0])
+    assert [one.host for one in spider._take(waiting, 2)] == ["slow.test"]
+    assert len(waiting) == 200 - HOST_SHARE - 1  # and nobody is lost
+
+
+def test_who_wants_a_pause_comes_later() -> None:
+    spider = Search(keywords="otter")
+    urls = [f"https://{host}.test/{n}" for n in range(3) for host in ("a", "b", "c")]
+    waiting = deque(ImageItem(url, "search", "otter") for url in urls)
+    spider.pauses.heard_of("a.test", Pause(30, "answers 429"))
+    spider.pauses.heard_of("b.test", Pause(300, "answers 429"))
+    assert {one.host for one in spider._take(waiting, 9)} == {"b.test", "c.test"}  # b's are refused at once
+    assert {one.host for one in waiting} == {"a.test"}
+
+
 def test_asks_for_no_page_while_enough_is_in_flight() -> None:
     window = Window()
     window.enter([item(n) for n in range(10)])
@@ -167,7 +194,7 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert retry_after(response(429, Retry_After="7")) == 7
     assert retry_after(response(429, Retry_After="0")) == 1
     assert retry_after(response(429, Retry_After="9" * 400)) == 86400
-    assert retry_after(response(429)) == asking.NO_RETRY_AFTER
+    assert retry_after(response(429)) == NO_RETRY_AFTER
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     assert 590 < retry_after(response(429, Retry_After=soon)) <= 600
     assert retry_after(response(429, Retry_After="Fri, 01 Jan 1999 00:00:00 GMT")) == 1
@@ -227,6 +254,11 @@ def test_waits_in_place_but_not_for_long(ask: Callable[..., Any]) -> None:
     assert patient.times[1] - patient.times[0] >= 1
     deferred = ask(Source(response(429, Retry_After="61")))
     assert (deferred.state, deferred.later_seconds) == (AttemptState.DEFERRED, 61)
+
+
+def test_comes_back_later_when_another_process_was_told(ask: Callable[..., Any]) -> None:
+    deferred = ask(Source(HostPaused("search.example", Pause(90, "answers 429"))))
+    assert (deferred.state, deferred.later_seconds) == (AttemptState.DEFERRED, 90)
 
 
 def test_does_not_ask_again_what_was_refused(ask: Callable[..., Any]) -> None:

@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import sys
+import zipfile
 from io import BytesIO
+from pathlib import Path
 
 import imagehash
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageFilter, ImageOps
 
 from pixcrawler import imaging
 from pixcrawler.errors import NotAnImage
-from pixcrawler.imaging import inspect, phash, verdict
-from pixcrawler.items import Inspection
+from pixcrawler.imaging import inspect, phash
+from pixcrawler.items import Figures
 from pixcrawler.jobs import Reason
-from tests.pictures import animation, chunk, encoded, gif_bomb, photo, png, png_bomb, webp_bomb
+from tests.bombs import bombs
+from tests.pictures import animation, encoded, gif_bomb, photo, png
 
+BOMBS = bombs()
 SMALL = photo(1, (120, 90))
 GOOD = {
     "jpeg": encoded(SMALL, "jpeg"),
@@ -69,21 +74,41 @@ def test_tells_what_the_file_is(name: str) -> None:
     assert not found.flat
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"\xff",
-        b"<!DOCTYPE html><html>",
-        b"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='300'/>",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        b"RIFF\x24\x00\x00\x00WAVEfmt ",
-        *(encoded(SMALL, kind) for kind in ("tiff", "bmp", "ico", "ppm", "pdf", "jpeg2000", "tga", "avif")),
-    ],
-    ids=lambda body: repr(body[:12]),
-)
-def test_refuses_everything_but_four_formats(body: bytes) -> None:
-    assert refusal(body).reason == Reason.NOT_AN_IMAGE
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+DISGUISED = {
+    "nothing": b"",
+    "a byte": b"\xff",
+    "html": b"<!DOCTYPE html><html>",
+    "json": b'{"error": "not found"}',
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='300'/>",
+    "eps": POSTSCRIPT,
+    "eps in a frame": b"\xc5\xd0\xd3\xc6" + struct.pack("<II", 32, len(POSTSCRIPT)) + bytes(20) + POSTSCRIPT,
+    "psd": b"8BPS" + struct.pack(">H6xHIIHHIIIH", 1, 3, 9, 9, 8, 3, 0, 0, 0, 0) + bytes(243),
+    "blp": b"BLP2" + struct.pack("<IBBBBII", 1, 1, 0, 0, 0, 9, 9) + bytes(2048),
+    "fits": b"SIMPLE  =                    T".ljust(80) + b"BITPIX  =                    8".ljust(2800) + bytes(81),
+    "wave": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+    **{kind: encoded(SMALL, kind) for kind in ("tiff", "bmp", "ico", "ppm", "pdf", "jpeg2000", "tga", "avif")},
+    "icns": encoded(SMALL.resize((64, 64)), "icns"),
+}
+
+
+@pytest.mark.parametrize("name", DISGUISED)
+def test_refuses_everything_but_four_formats(name: str) -> None:
+    assert refusal(DISGUISED[name]).reason == Reason.NOT_AN_IMAGE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the program is a script")
+def test_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tmp_path / "started"
+    for name in ("gs", "gswin64c", "convert", "djpeg", "xdg-open"):
+        (tmp_path / name).write_text(f"#!/bin/sh\ntouch {started}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    for body in (*DISGUISED.values(), *GOOD.values()):
+        reason(body)
+
+    assert not started.exists()
 
 
 @settings(deadline=None)
@@ -99,6 +124,13 @@ def test_never_accepts_a_file_that_was_cut(name: str, data: st.DataObject) -> No
 def test_calls_a_file_cut_in_the_middle_or_at_the_last_byte_damaged(name: str) -> None:
     for cut in (len(GOOD[name]) // 2, len(GOOD[name]) - 1):
         assert refusal(GOOD[name][:cut]).reason == Reason.DAMAGED
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_no_cut_at_any_hundredth_is_accepted(name: str) -> None:
+    body = GOOD[name]
+
+    assert None not in [reason(body[: len(body) * percent // 100]) for percent in range(100)]
 
 
 def test_finds_a_flipped_byte_in_the_pixels_of_a_png() -> None:
@@ -154,22 +186,14 @@ def test_takes_a_warning_of_a_bomb_for_a_bomb(monkeypatch: pytest.MonkeyPatch) -
     assert refusal(GOOD["jpeg"]).reason == Reason.BOMB
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(png_bomb(), id="144 megapixels"),
-        pytest.param(webp_bomb(), id="34 bytes"),
-        pytest.param(gif_bomb(1001), id="gif frames"),
-        pytest.param(png(8, 8, bytes(72), extra=chunk(b"acTL", struct.pack(">II", 1001, 0))), id="png frames"),
-    ],
-)
-def test_refuses_a_bomb_before_decoding_it(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", BOMBS)
+def test_refuses_a_bomb_before_decoding_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def explode(_: object) -> None:
         raise AssertionError("decoded")
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", explode)
 
-    assert refusal(body).reason == Reason.BOMB
+    assert refusal(BOMBS[name]).reason == Reason.BOMB
 
 
 def test_accepts_what_is_just_at_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +226,7 @@ def test_sees_the_picture_upright(kind: str, orientation: int) -> None:
     found = inspect(lying)
 
     assert (found.width, found.height) == upright.size
+    assert found.orientation == orientation
     assert distance(found.phash, inspect(encoded(upright, "png")).phash) <= 2
 
 
@@ -277,19 +302,92 @@ def test_calls_a_picture_without_contrast_flat(kind: str) -> None:
     assert not inspect(encoded(photo(0, (200, 200)), kind)).flat
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "gif"])
+def test_measures_how_a_picture_looks(kind: str) -> None:
+    picture = grained(photo(7, (600, 450)))
+
+    def figures(image: Image.Image) -> Figures:
+        found = inspect(encoded(image.convert("RGB"), kind)).figures
+        assert found is not None
+        return found
+
+    as_it_is = figures(picture)
+    assert figures(picture.filter(ImageFilter.GaussianBlur(4))).sharpness < as_it_is.sharpness / 10
+    assert figures(picture.point(lambda level: level // 8)).brightest < 33 < as_it_is.brightest
+    assert figures(picture.point(lambda level: 240 + level // 17)).dark > 235 > as_it_is.dark
+    assert 4 < as_it_is.entropy < 8
+    assert as_it_is.shades > 16
+    drawing = Image.new("RGB", (600, 450), (221, 221, 221))
+    drawing.paste((136, 136, 136), (250, 200, 350, 250))
+    assert figures(drawing).entropy < 1
+    assert figures(drawing).shades < 6
+    solid = figures(Image.new("RGB", (600, 450), "teal"))
+    assert (solid.contrast, solid.shades, round(solid.entropy, 1)) == (0, 1, 0)
+
+
+def grained(picture: Image.Image) -> Image.Image:
+    """As sharp as a photograph is where it is in focus."""
+    grain = np.random.default_rng(0).normal(0, 12, (picture.height, picture.width, 1))
+    return Image.fromarray((np.asarray(picture) + grain).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 9), (10, 10), (18, 2000), (2000, 3), (767, 768), (1366, 20)])
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_measures_pictures_of_any_size(kind: str, size: tuple[int, int]) -> None:
+    found = inspect(encoded(photo(8, size), kind))
+
+    assert (found.width, found.height) == size
+    assert found.figures is not None
+    assert found.figures.sharpness >= 0
+
+
+def archive() -> bytes:
+    """A ZIP."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as writer:
+        writer.writestr("evil.sh", b"#!/bin/sh\n")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", GOOD)
 @pytest.mark.parametrize(
-    ("width", "height", "expected"),
+    ("rest", "expected"),
     [
-        (200, 200, None),
-        (199, 400, Reason.TOO_SMALL),
-        (400, 199, Reason.TOO_SMALL),
-        (600, 200, None),
-        (601, 200, Reason.ASPECT),
-        (200, 601, Reason.ASPECT),
-        (10, 1000, Reason.TOO_SMALL),
+        (b"", None),
+        (b"\0" * 100, None),
+        (b" \r\n", None),
+        (archive(), "archive"),
+        (b"junk before it" + archive(), "archive"),
+        (b"Rar!\x1a\x07\x00...", "archive"),
+        (b"<html><script>alert(1)</script>", "page"),
+        (b"\n<!-- cached --><?php system($_GET[0]); ?>", "page"),
+        (b"*/=1;alert(1)", "data"),
+        (b"%PDF-1.7\n", "document"),
+        (b"MZ\x90\x00", "program"),
+        (b"\x7fELF\x02", "program"),
     ],
 )
-def test_verdict(width: int, height: int, expected: Reason | None) -> None:
-    found = Inspection("0" * 64, 1, "jpeg", width, height, 1, 0, False)
+def test_says_what_comes_after_the_image(name: str, rest: bytes, expected: str | None) -> None:
+    assert inspect(GOOD[name] + rest).trailing_data == expected
 
-    assert verdict(found, min_side=200, max_aspect=3.0) is expected
+
+def test_what_cameras_and_phones_add_is_nothing_of_note() -> None:
+    picture, preview = encoded(SMALL), encoded(photo(2, (90, 60)))
+    film = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 9
+
+    for rest in (preview, preview + b"\0\0" + preview, preview + film, film, bytes(range(256)) + b"SEFHx\0\0\0SEFT"):
+        assert inspect(picture + rest).trailing_data is None
+    assert inspect(encoded(SMALL, "mpo", save_all=True, append_images=[photo(2, (90, 60))])).trailing_data is None
+    thumbnailed = encoded(SMALL, exif=b"Exif\0\0" + preview)  # an end marker before the end
+    assert inspect(thumbnailed).trailing_data is None
+    assert inspect(picture + preview + archive()).trailing_data == "archive"
+    assert inspect(picture + preview[:-2] + b"<script>").trailing_data == "page"
+
+
+def test_looks_behind_the_end_of_a_jpeg_with_restarts_and_fill_bytes() -> None:
+    body = encoded(photo(9, (400, 300)), restart_marker_blocks=4)
+    filled = body[:-2] + b"\xff\xff\xff\xd9"
+
+    assert inspect(body).trailing_data is None
+    assert inspect(filled).trailing_data is None
+    assert inspect(filled + b"more").trailing_data == "data"

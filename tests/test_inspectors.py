@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -18,7 +20,8 @@ from pixcrawler import imaging
 from pixcrawler.errors import NotAnImage
 from pixcrawler.inspectors import Inspectors
 from pixcrawler.jobs import Reason
-from tests.pictures import encoded, photo, webp_bomb
+from tests.bombs import bombs
+from tests.pictures import encoded, photo, png, webp_bomb
 
 ROOT = Path(__file__).parents[1]
 GOOD = encoded(photo(0, (200, 150)))
@@ -32,8 +35,8 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="limits of worke
 
 
 @asynccontextmanager
-async def running(workers: int = 2, seconds: float = 60) -> AsyncIterator[Inspectors]:
-    inspectors = Inspectors(workers, seconds)
+async def running(workers: int = 2, seconds: float = 60, cpu_seconds: float = 60) -> AsyncIterator[Inspectors]:
+    inspectors = Inspectors(workers, seconds, cpu_seconds)
     inspectors.start()
     try:
         yield inspectors
@@ -98,15 +101,113 @@ def test_an_endless_decoding_is_ended_and_called_a_bomb(deaf: str) -> None:
     asyncio.run(look())
 
 
+MISBEHAVIOUR = {
+    "forks": ("os.fork()", Reason.CRASHED),
+    "runs a program": ("os.posix_spawn('/bin/touch', ['touch', NEW], {})", Reason.CRASHED),
+    "runs a shell": ("os.system('touch ' + NEW)", Reason.CRASHED),
+    "writes 1 GB": ("open(NEW, 'wb').write(bytes(10**9))", Reason.CRASHED),
+    "writes into a file": ("open(OLD, 'r+b').write(b'x')", Reason.CRASHED),
+    "empties a file": ("os.truncate(OLD, 0)", Reason.CRASHED),
+    "makes a folder": ("os.mkdir(NEW)", Reason.CRASHED),
+    "links": ("os.symlink(OLD, NEW)", Reason.CRASHED),
+    "deletes": ("os.unlink(OLD)", Reason.CRASHED),
+    "renames": ("os.rename(OLD, NEW)", Reason.CRASHED),
+    "changes rights": ("os.chmod(OLD, 0o777)", Reason.CRASHED),
+    "opens a socket": ("socket.create_connection(('127.0.0.1', PORT))", Reason.CRASHED),
+    "kills its crawl": ("os.kill(CRAWL, signal.SIGKILL)", Reason.CRASHED),
+    "signals to its crawl": ("libc.tgkill(CRAWL, CRAWL, signal.SIGKILL)", Reason.CRASHED),
+    "traces": ("libc.ptrace(16, CRAWL, 0, 0)", Reason.CRASHED),
+    "aborts": ("os.abort()", Reason.CRASHED),
+    "reads at zero": ("ctypes.string_at(0)", Reason.CRASHED),
+    "takes 4 GB": ("bytearray(4 * 1024**3)", Reason.BOMB),
+    "computes without end": ("sum(range(10**15))", Reason.BOMB),
+    "waits without end": ("time.sleep(10**6)", Reason.BOMB),
+    "waits deafly": ("[signal.signal(n, signal.SIG_IGN) for n in (15, 24)], time.sleep(10**6)", Reason.BOMB),
+}
+
+
 @linux_only
-def test_a_worker_can_take_neither_the_memory_nor_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", MISBEHAVIOUR)
+def test_misbehaviour_costs_one_picture(name: str, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.write_bytes(b"as it was")
+    code, expected = MISBEHAVIOUR[name]
+    modules = "import ctypes, os, signal, socket, time\nlibc = ctypes.CDLL(None)\n"
+
+    async def look() -> None:
+        connections: list[object] = []
+        server = await asyncio.start_server(lambda *ends: connections.append(ends), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        places = f"NEW, OLD, PORT, CRAWL = {str(tmp_path / 'new')!r}, {str(old)!r}, {port}, {os.getpid()}\n"
+        async with server, running(seconds=4, cpu_seconds=1) as inspectors:
+            before = await pids(inspectors)
+            others = asyncio.gather(*(inspectors.inspect(GOOD) for _ in range(8)))
+            assert await refusal(inspectors.run(exec, (modules + places + code).encode())) == expected
+            blamed = time.monotonic()
+            assert await inspectors.inspect(GOOD) == imaging.inspect(GOOD)
+            assert len(await pids(inspectors)) == 2
+            assert time.monotonic() - blamed < 2
+            assert await others == [imaging.inspect(GOOD)] * 8
+            assert len(before - await pids(inspectors)) <= 1
+            fork_server = psutil.Process(next(iter(await pids(inspectors)))).parent()
+            assert not [child for worker in fork_server.children() for child in worker.children()]
+        assert not connections
+
+    asyncio.run(look())
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert old.read_bytes() == b"as it was"
+    assert not old.stat().st_mode & stat.S_IWOTH
+
+
+@linux_only
+def test_reading_and_late_imports_are_no_misbehaviour() -> None:
     async def look() -> None:
         async with running(workers=1) as inspectors:
-            with pytest.raises(MemoryError):
-                await inspectors.run(eval, b"bytearray(4 * 1024**3)")
-            with pytest.raises(OSError, match="too large"):
-                await inspectors.run(exec, f"open({str(tmp_path / 'x')!r}, 'wb', 0).write(b'x')".encode())
-            assert await inspectors.inspect(GOOD)
+            assert await inspectors.run(eval, b"open('/proc/self/comm').read()")
+            await inspectors.run(exec, b"import xml.dom.minidom, wave, sqlite3")
+            with pytest.raises(ZeroDivisionError):
+                await inspectors.run(eval, b"1 / 0")
+
+    asyncio.run(look())
+
+
+@linux_only
+def test_no_bomb_takes_what_a_large_picture_takes() -> None:
+    large = png(8000, 6000, bytes(24001 * 6000), color=2)
+
+    async def look() -> None:
+        async with running(workers=1) as inspectors:
+
+            async def taken() -> tuple[float, int]:
+                """Seconds of CPU and the most bytes so far."""
+                used = await inspectors.run(eval, b"__import__('resource').getrusage(0)")
+                return used.ru_utime + used.ru_stime, used.ru_maxrss
+
+            await inspectors.inspect(GOOD)
+            _, peak_at_first = await taken()
+            costs = {}
+            for name, body in bombs().items():
+                before, _ = await taken()
+                assert await refusal(inspectors.inspect(body)) == Reason.BOMB
+                after, peak = await taken()
+                costs[name] = after - before
+            before, _ = await taken()
+            assert (await inspectors.inspect(large)).width == 8000
+            after, peak_at_last = await taken()
+            assert peak - peak_at_first < peak_at_last - peak_at_first
+            assert max(costs.values()) < after - before
+
+    asyncio.run(look())
+
+
+@linux_only
+def test_each_picture_has_its_own_time() -> None:
+    async def look() -> None:
+        inspectors = Inspectors(1, seconds=60, cpu_seconds=1)
+        computing = b"import time; end = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
+        for _ in range(5):
+            assert await inspectors.run(exec, computing) is None
+        await inspectors.close()
 
     asyncio.run(look())
 
@@ -150,23 +251,22 @@ def test_idle_workers_that_are_killed_are_replaced(victims: int) -> None:
     asyncio.run(look())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such pipes")
 def test_a_pool_that_breaks_in_silence_is_replaced(tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
-    endless_at_first = f"""
-import os
-try: os.mkdir({str(begun)!r})
-except FileExistsError: pass
-else:
-    while True: pass
-"""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
 
     async def look() -> None:
         async with running() as inspectors:
-            answer = asyncio.create_task(inspectors.run(exec, endless_at_first.encode()))
-            while not begun.exists():  # noqa: ASYNC110 - another process makes it
-                await asyncio.sleep(0.01)
+            answer = asyncio.create_task(inspectors.run(exec, f"open({str(pipe)!r}).read()".encode()))
+            first = await asyncio.to_thread(pipe.open, "w")  # when a worker reads it
             pool = await asyncio.wrap_future(inspectors._opened())
             pool._context.status = PoolStatus.ERROR
+            first.close()
+            while not answer.done():
+                with suppress(OSError):  # nobody reads it
+                    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+                await asyncio.sleep(0.05)
             assert await answer is None
 
     asyncio.run(look())

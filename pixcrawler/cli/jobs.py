@@ -21,6 +21,8 @@ from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import parse_keywords, parse_max_images
 from pixcrawler.lists import read_lines
+from pixcrawler.quality import preset
+from pixcrawler.rights import Policy, parse_policy
 from pixcrawler.services import calm_exit
 from pixcrawler.storage import open_storage
 
@@ -37,6 +39,8 @@ def create(
     max_images: Annotated[int, typer.Option(help="How many good images are wanted.")],
     sources: Annotated[str | None, typer.Option(help="Where to look, separated by commas.")] = None,
     list_file: Annotated[Path | None, typer.Option("--list", help="A list of image addresses to crawl.")] = None,
+    quality: Annotated[str | None, typer.Option(help="How good: lenient, standard or strict.")] = None,
+    rights: Annotated[str | None, typer.Option(help=f"Which licences: {', '.join(Policy)}.")] = None,
     project: Annotated[int | None, typer.Option(help="The project's number, if there are several.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     as_json: AsJson = False,
@@ -44,7 +48,7 @@ def create(
     """Ask for a dataset."""
     words = parse_keywords(keywords.split(","))
     wanted = parse_max_images(max_images)
-    options = _options(sources, list_file)
+    options = {**_options(sources, list_file), **_quality(quality), **_rights(rights)}
     title = _title(name, words)
 
     async def insert(connection: AsyncConnection) -> int:
@@ -68,6 +72,13 @@ def _options(sources: str | None, list_file: Path | None) -> dict[str, Any]:
     return {"sources": chosen} if chosen else {}
 
 
+def _quality(name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
+    preset(name)
+    return {"quality": name}
+
+
 def _chosen(sources: str | None, default: str) -> list[str]:
     if sources is None:
         return [default] if default else []
@@ -76,6 +87,10 @@ def _chosen(sources: str | None, default: str) -> list[str]:
         if name not in source_names():
             raise UsageError(f"--sources: there is no source {name!r}; there are {', '.join(source_names())}")
     return chosen
+
+
+def _rights(policy: str | None) -> dict[str, Any]:
+    return {} if policy is None else {"rights": parse_policy(policy)}
 
 
 def _title(name: str | None, keywords: list[str]) -> str:

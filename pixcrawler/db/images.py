@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.public import images
 from pixcrawler.items import ImageItem
+from pixcrawler.rights import licence_of
 
 
 def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) ->
     found = item.inspection
     assert found is not None
     said = {name: value for name, value in item.facts().items() if name in SAID}
+    licence = licence_of(item.license, item.license_url, item.source)
     return {
         "crawl_job_id": job,
         "original_url": item.facts()["url"],
@@ -27,7 +29,9 @@ def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) ->
         "file_size": found.size,
         "format": found.format,
         "hash": found.sha256,
-        "metadata": said | {"sha256": found.sha256, "storage_key": item.storage_key, "run": run, "position": position},
+        "metadata": said
+        | {"sha256": found.sha256, "storage_key": item.storage_key, "run": run, "position": position, "ip": item.ip}
+        | {"license_id": licence.id if licence else None},
     }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import attempts, candidates, engine, jobs, keeping, runs, timing
+from pixcrawler.db import attempts, candidates, engine, hosts, jobs, keeping, runs, timing
 from pixcrawler.db.batching import Batches
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.keeping import Claim, JobStopped, Scope
@@ -34,14 +34,15 @@ from pixcrawler.jobs import (
     Spent,
     hardly_any_kept,
 )
-from pixcrawler.ledger import Run
+from pixcrawler.ledger import Pause, Run
 from pixcrawler.naming import keyword_slugs
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-CONNECTIONS = 2  # one for the books, one for the heartbeat
+CONNECTIONS = 2  # one for the books, one for the heartbeat and the hosts' pauses
+PAUSE_SECONDS = 5.0  # for telling the others of a pause; later it is of little use
 
 JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
 
@@ -237,6 +238,15 @@ class PostgresLedger:
         self._beaten_at = sent
         self._stopped = self._stopped or not wanted
         return wanted
+
+    async def pause(self, host: str, pause: Pause) -> None:
+        """See `Ledger.pause`. True whoever has the lease: not guarded."""
+        await persist(self._engine, lambda connection: hosts.pause(connection, host, pause), PAUSE_SECONDS)
+
+    async def paused_hosts(self) -> dict[str, Pause]:
+        """See `Ledger.paused_hosts`."""
+        async with engine.transaction(self._engine) as connection:
+            return await hosts.paused(connection)
 
     async def close(self, outcome: Outcome) -> None:
         """See `Ledger.close`."""

@@ -6,12 +6,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from pixcrawler import quality
 from pixcrawler.config import Config, source_names
 from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
+from pixcrawler.rights import Policy, parse_policy
 
 AT_ONCE = 50  # rows looked at in one tick
 
@@ -40,7 +42,9 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
             raise UsageError("the job belongs to no project")
         keywords = parse_keywords(row.keywords)
         requested = parse_max_images(row.max_images)
-        options = {**(row.options or {}), "sources": _sources(config, row.options or {})}
+        given = row.options or {}
+        policy = parse_policy(given.get("rights", Policy.ANY))
+        options = {**given, "sources": _sources(config, given), "quality": _quality(given), "rights": policy}
     except UsageError as error:
         return await _refuse(connection, config, row, str(error))
     await locks.take(connection, f"owner:{row.owner}")
@@ -77,6 +81,12 @@ def _sources(config: Config, options: dict[str, Any]) -> list[str]:
     if "urls" in sources and not options.get("list"):
         raise UsageError("sources: urls needs a list of URLs, and the job has none")
     return sources
+
+
+def _quality(options: dict[str, Any]) -> str:
+    name = str(options.get("quality") or quality.DEFAULT)
+    quality.preset(name)
+    return name
 
 
 async def _refuse(connection: AsyncConnection, config: Config, row: Any, reason: str) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from pixcrawler.export.dataset import Dataset, RunLine
 from pixcrawler.export.markdown import escaped, link, one_line, table
-from pixcrawler.export.texts import Texts
+from pixcrawler.export.texts import Texts, conditions
+from pixcrawler.rights import Licence, normalise
 
 # Read by Hugging Face: which loader, which files, one split. "other": each picture has its own licence.
 FRONT_MATTER = """---
@@ -41,7 +42,7 @@ load_dataset("imagefolder", data_dir="the unpacked folder")  # or data_files="th
 ```
 """
 
-RIGHTS = "Licences are passed on as the sources state them; nobody checked them. No licence means: not free to use.\n"
+RIGHTS = "Licences are as the sources state them; nobody checked them. Unknown means: find out before you use it.\n"
 
 
 def readme(dataset: Dataset, texts: Texts, slugs: Mapping[str, str]) -> str:
@@ -95,8 +96,12 @@ def _counts(reasons: Mapping[str, int]) -> str:
 
 def _licenses(texts: Texts) -> str:
     ordered = sorted(texts.licenses.items(), key=lambda pair: (-pair[1], pair[0]))
-    rows = ((escaped(name) or "not stated", link(url), n) for (name, url), n in ordered)
-    return table(("licence", "text", "pictures"), rows)
+    return table(("licence", "text", "what it asks", "pictures"), (_license(normalise(id_), n) for id_, n in ordered))
+
+
+def _license(licence: Licence | None, pictures: int) -> tuple[str | int, ...]:
+    name, url = (licence.name, licence.url or "") if licence else ("unknown", "")
+    return name, link(url), conditions(licence), pictures
 
 
 def _words(reason: str) -> str:

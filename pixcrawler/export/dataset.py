@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pixcrawler.errors import ExportFailed
 from pixcrawler.jobs import Funnel
+from pixcrawler.rights import licence_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class DatasetImage:
     creator_url: str
     license: str
     license_url: str
+    license_id: str  # ours, of `rights.Licence`; empty: unknown
     attribution: str
     original_url: str
 
@@ -48,6 +50,7 @@ class DatasetImage:
                 height=_required(row, "height"),
                 source=facts["source"],
                 original_url=row["original_url"],
+                license_id=_license_id(facts),
                 **{name: facts.get(name) or "" for name in WHAT_SOURCES_SAY},
             )
         except KeyError as error:
@@ -55,6 +58,14 @@ class DatasetImage:
 
 
 WHAT_SOURCES_SAY = ("page_url", "title", "creator", "creator_url", "license", "license_url", "attribution")
+
+
+def _license_id(facts: Mapping[str, Any]) -> str:
+    if "license_id" in facts:
+        return facts["license_id"] or ""
+    # Pictures kept by earlier versions have none.
+    licence = licence_of(facts.get("license"), facts.get("license_url"), facts["source"])
+    return licence.id if licence else ""
 
 
 def _required(row: Mapping[str, Any], column: str) -> Any:

@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 
 from pixcrawler.export.dataset import Dataset, DatasetImage
 from pixcrawler.export.markdown import cell, escaped, link, one_line
+from pixcrawler.rights import Licence, normalise
 
 METADATA = "metadata.jsonl"  # the name, and its place beside the folders, are what Hugging Face's imagefolder reads
 ATTRIBUTION = "ATTRIBUTION.md"
@@ -49,7 +50,7 @@ class Texts:
     def __init__(self, folder: Path, dataset: Dataset) -> None:
         self.keywords: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
-        self.licenses: Counter[tuple[str, str]] = Counter()  # (licence, its URL)
+        self.licenses: Counter[str] = Counter()  # by id
         labels = [one_line(keyword) for keyword in dataset.keywords]
         with ExitStack() as files:
             self._metadata = files.enter_context(create(folder / METADATA))
@@ -65,7 +66,7 @@ class Texts:
         """Books a picture that lies at `name` in the dataset."""
         self.keywords[image.keyword] += 1
         self.sources[image.source] += 1
-        self.licenses[image.license, image.license_url] += 1
+        self.licenses[image.license_id] += 1
         label = one_line(image.keyword)
         self._metadata.write(as_json(metadata(name, image)) + "\n")
         self._attribution.write(f"- `{name}`: {credit(image)}\n")
@@ -79,7 +80,9 @@ class Texts:
         self._files.__exit__(*error)
 
 
-PREAMBLE = "What the sources say about each picture. Check it before you publish a picture.\n"
+PREAMBLE = """What the sources say about each picture: title, maker, source, licence. Check it before you publish one.
+Most licences ask that its line goes with it, and that you say so if you have changed it. Here all are unchanged.
+"""
 
 
 def metadata(name: str, image: DatasetImage) -> dict[str, str | int]:
@@ -98,6 +101,7 @@ def metadata(name: str, image: DatasetImage) -> dict[str, str | int]:
         "title": one_line(image.title),
         "creator": one_line(image.creator),
         "creator_url": one_line(image.creator_url),
+        "license_id": one_line(image.license_id),
         "license": one_line(image.license),
         "license_url": one_line(image.license_url),
         "attribution": one_line(image.attribution),
@@ -105,15 +109,40 @@ def metadata(name: str, image: DatasetImage) -> dict[str, str | int]:
 
 
 def credit(image: DatasetImage) -> str:
-    """One line of Markdown: title, maker, licence, page, and the statement the source asks for."""
+    """One line of Markdown: title, maker, source, licence and what it asks, and the statement the source asks for."""
     made = f"“{escaped(image.title) or 'untitled'}” by {escaped(image.creator) or 'an unknown maker'}"
-    licence = escaped(image.license) or "licence not stated"
     parts = [
         made + (f" ({link(image.creator_url)})" if image.creator_url else ""),
-        licence + (f" ({link(image.license_url)})" if image.license_url else ""),
         f"found with {escaped(image.source)}" + (f" on {link(image.page_url)}" if image.page_url else ""),
+        _licence(image),
     ]
     return ", ".join(parts) + (f". {escaped(image.attribution)}" if image.attribution else "")
+
+
+def _licence(image: DatasetImage) -> str:
+    licence = normalise(image.license_id)
+    if licence:
+        name, url = licence.name, licence.url or image.license_url
+    else:
+        said = escaped(image.license)
+        name, url = "licence unknown" + (f", stated as “{said}”" if said else ""), image.license_url
+    return name + (f" ({link(url)})" if url else "") + f": {conditions(licence)}"
+
+
+def conditions(licence: Licence | None) -> str:
+    """What it takes to use a picture under this licence, in a few words."""
+    if licence is None:
+        return "find out before you use it"
+    if licence.reserved:
+        return "not free to use"
+    asked = {
+        "name its maker": licence.attribution,
+        "naming its maker is a courtesy": licence.commercial and not licence.attribution,
+        "not for commercial use": not licence.commercial,
+        "no changed copies": not licence.derivatives,
+        "changed copies under the same licence": licence.share_alike,
+    }
+    return ", ".join(words for words, applies in asked.items() if applies)
 
 
 def as_json(value: Any) -> str:

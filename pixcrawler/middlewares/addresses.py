@@ -48,6 +48,7 @@ NOT_PUBLIC = tuple(
         ),
     )
 )
+WEB_PORTS = frozenset(DEFAULT_PORTS.values())  # elsewhere listens what is no web server, and takes it for orders
 ISATAP = 0x5EFE  # the upper half of an interface identifier whose lower half is an IPv4 address
 ISATAP_UNIVERSAL_BIT = 0x0200_0000
 
@@ -128,7 +129,7 @@ class Guard:
         """Whether an address may be connected to, or a name may have any address it likes."""
         if any(exemption.covers(target, port) for exemption in self.exemptions):
             return True
-        return not isinstance(target, str) and is_public(target)
+        return not isinstance(target, str) and port in WEB_PORTS and is_public(target)
 
     def refusal(self, url: str) -> str | None:
         """Why a URL must not be fetched, as far as it shows by itself; its name is judged when looked up."""
@@ -144,16 +145,25 @@ class Guard:
         except ValueError as error:
             return f"not an address: {error}"
         port = DEFAULT_PORTS[parts.scheme] if port is None else port
-        if address is not None and not self.allowed(address, port):
-            return f"{address} is not a public address"
+        if address is not None:
+            return self.refusal_of_address(address, port)
+        if port not in WEB_PORTS and not any(exemption.port in (None, port) for exemption in self.exemptions):
+            return f"port {port} is none of the web's"
         return None
+
+    def refusal_of_address(self, address: Address, port: int) -> str | None:
+        """Why an address must not be connected to."""
+        if self.allowed(address, port):
+            return None
+        return f"port {port} is none of the web's" if is_public(address) else f"{address} is not a public address"
 
     def refusal_of_answer(self, host: str, port: int, addresses: Sequence[str]) -> str | None:
         """Why the answer of a look-up must not be used: one bad address spoils the whole name."""
         try:
             if self.allowed(plain_host(host), port):
                 return None
-            bad = next((text for text in addresses if not self.allowed(ip_address(text), port)), None)
+            refusals = (self.refusal_of_address(ip_address(text), port) for text in addresses)
+            why = next(filter(None, refusals), None)
         except ValueError as error:
             return f"not an address: {error}"
-        return f"{host} has the address {bad}, which is not public" if bad else None
+        return f"{host}: {why}" if why else None

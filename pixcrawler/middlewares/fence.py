@@ -1,21 +1,33 @@
-"""The last look before a connection: not too many to a host, and none once the crawl is over."""
+"""The last look before a connection: not too many to a host, none too early, and none once the crawl is over."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from weakref import WeakValueDictionary
 
-from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.core.downloader.handlers.http11 import (
+    HTTP11DownloadHandler,
+    _LenientHTTP11ClientFactory,
+    _LenientHTTP11ClientProtocol,
+    _LenientHTTPClientParser,
+)
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
-from scrapy.utils.httpobj import urlparse_cached
+from twisted.internet.defer import Deferred
+from twisted.web._newclient import ParseError
 
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.crawling import BREAK_OFF
+from pixcrawler.items import host_of
 from pixcrawler.jobs import Reason
+from pixcrawler.pauses import Pauses
+
+LONGEST_HEAD = 2**18  # bytes of status line and headers; Twisted bounds a line, not their number
+GLANCE = 0.25  # seconds; a crawl that stops tells nobody, so it is looked at this often
 
 
 class Fenced(IgnoreRequest):
@@ -36,14 +48,36 @@ class FencedDownloadHandler(HTTP11DownloadHandler):
         self._at_once = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
         self._under_way: set[asyncio.Task[Response]] = set()
         crawler.signals.connect(self.break_off, BREAK_OFF)
-        self._rooms: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # of hosts in use
+        # Of hosts in use.
+        self._rooms: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._pool._factory = _Factory
 
     async def download_request(self, request: Request) -> Response:
-        host = urlparse_cached(request).hostname or ""
+        host = host_of(request.url)
         room = self._rooms.setdefault(host, asyncio.Semaphore(self._at_once))
-        async with room:
+        async with room, self._turn(host):
+            await self._wait_for_end_of_pause(host)
             self._refuse_late()
-            return await self._until_broken_off(super().download_request(request))
+            response = await self._until_broken_off(super().download_request(request))
+            self._pauses.heed(host, response)  # before the next one is let in
+            return response
+
+    @property
+    def _pauses(self) -> Pauses:
+        spider = self._crawler.spider
+        return spider.pauses if isinstance(spider, ImageSpider) else Pauses()
+
+    def _turn(self, host: str) -> AbstractAsyncContextManager[None]:
+        """A host that has ever asked for a pause is asked for one thing at a time."""
+        return self._turns.setdefault(host, asyncio.Lock()) if self._pauses.knows(host) else nullcontext()
+
+    async def _wait_for_end_of_pause(self, host: str) -> None:
+        """Waits in the host's own room. Raises `HostPaused` if that took too long."""
+        while seconds := self._pauses.left(host):
+            self._refuse_late()
+            self._pauses.refuse_long(host)
+            await asyncio.sleep(min(seconds, GLANCE))
 
     async def _until_broken_off(self, download: Coroutine[Any, Any, Response]) -> Response:
         task = asyncio.create_task(download)
@@ -64,3 +98,27 @@ class FencedDownloadHandler(HTTP11DownloadHandler):
         spider = self._crawler.spider
         if isinstance(spider, ImageSpider) and (spider.stopping or not spider.ledger.may_write):
             raise Fenced("the crawl is over")
+
+
+class _Parser(_LenientHTTPClientParser):
+    """Ends a connection whose headers have no end."""
+
+    head = 0  # bytes so far
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802  Twisted's name
+        self.head += len(line)
+        if self.head > LONGEST_HEAD:
+            raise ParseError("headers without end", b"")  # type: ignore[no-untyped-call]
+        super().lineReceived(line)
+
+
+class _Protocol(_LenientHTTP11ClientProtocol):
+    def request(self, request: Any) -> Deferred[Any]:
+        deferred = super().request(request)
+        self._parser.__class__ = _Parser  # as the base does: Twisted has no other way
+        return deferred
+
+
+class _Factory(_LenientHTTP11ClientFactory):
+    def buildProtocol(self, addr: Any) -> _Protocol:  # noqa: N802  Twisted's name
+        return _Protocol(self._quiescentCallback)  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
 """Keeps every request on the public internet: the URL is checked first, then every address DNS gives for its name.
 
 Twisted connects only to addresses that `GuardedResolver` handed on, so nothing is left to check between look-up
-and connection: not after a redirect, not when DNS changes its mind.
+and connection: not after a redirect, not when DNS changes its mind. The address of every answer is checked again all
+the same, and handlers that would do their own look-ups are not tolerated.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
+from scrapy.http import Response
 from scrapy.utils.datatypes import LocalCache
+from scrapy.utils.misc import load_object
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolutionReceiver
 from zope.interface import implementer
 
 from pixcrawler.config import config
-from pixcrawler.crawling import leave
+from pixcrawler.crawling import LOCAL, leave
 from pixcrawler.errors import UsageError
 from pixcrawler.items import DEFAULT_PORTS
 from pixcrawler.jobs import Reason
 from pixcrawler.middlewares.addresses import Guard
+from pixcrawler.middlewares.fence import FencedDownloadHandler
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ class FirewallMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> FirewallMiddleware:
+        _check_handlers(crawler)
         guard = _configured_guard()
         if allow_hosts := config().allow_hosts:
             logger.warning("Not only the public internet may be fetched, but also: %s", ", ".join(allow_hosts))
@@ -53,6 +58,12 @@ class FirewallMiddleware:
     def process_request(self, request: Request) -> None:
         if why := self._refusal(request):
             self._refuse(request, why)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """The second line: refuses what came from where nobody should have been connected to."""
+        if why := self._refusal_of_response(request, response):
+            self._refuse(request, why)
+        return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
         if not isinstance(exception, CannotResolveHostError):
@@ -67,6 +78,14 @@ class FirewallMiddleware:
         if _installed_resolver() is None:
             return "TWISTED_DNS_RESOLVER is not the guarded one"
         return self.guard.refusal(request.url)
+
+    def _refusal_of_response(self, request: Request, response: Response) -> str | None:
+        if request.meta.get(LOCAL):
+            return None
+        if response.ip_address is None:
+            return "nobody knows from which address it came" if response.body else None
+        host, port = _endpoint(request.url)
+        return self.guard.refusal_of_answer(host, port, [str(response.ip_address)])
 
     def _refuse(self, request: Request, why: str) -> None:
         assert self.crawler.stats is not None
@@ -139,6 +158,13 @@ class _Judge:
             for address in self.addresses:
                 self.receiver.addressResolved(address)
         self.receiver.resolutionComplete()
+
+
+def _check_handlers(crawler: Crawler) -> None:
+    """Ends the process if anything but our handler would fetch: others, browsers too, look names up by themselves."""
+    for scheme, handler in crawler.settings.getwithbase("DOWNLOAD_HANDLERS").items():
+        if handler is not None and not issubclass(load_object(handler), FencedDownloadHandler):
+            leave(UsageError(f"DOWNLOAD_HANDLERS: the firewall does not cover {handler} ({scheme})"))
 
 
 def _configured_guard() -> Guard:

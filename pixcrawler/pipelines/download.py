@@ -5,12 +5,6 @@ from __future__ import annotations
 from typing import Any, Self
 
 from scrapy.crawler import Crawler
-from scrapy.exceptions import (
-    DownloadCancelledError,
-    DownloadTimeoutError,
-    IgnoreRequest,
-    UnsupportedURLSchemeError,
-)
 from scrapy.http import Request, Response
 from scrapy.pipelines.files import FilesPipeline
 from scrapy.pipelines.images import ImagesPipeline
@@ -21,9 +15,11 @@ from pixcrawler import faults
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.crawling import Rejected
 from pixcrawler.errors import NotAnImage, PixCrawlerError
+from pixcrawler.failures import reason_of
 from pixcrawler.inspectors import Inspectors
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason
+from pixcrawler.opt_outs import JUDGED, Kind
 
 # What we can use comes first, so that hosts which convert on request have no cause to.
 ACCEPT = "image/jpeg,image/png,image/gif,image/webp,*/*;q=0.5"
@@ -90,7 +86,8 @@ class DownloadPipeline(ImagesPipeline):
         if not self.spider.ledger.missing(item.keyword):
             raise Rejected(Reason.OVER_QUOTA)
         try:
-            return [Request(item.url, headers={"Accept": ACCEPT}, meta={ITEM_KEY: item.key})]
+            meta = {ITEM_KEY: item.key, JUDGED: Kind.IMAGE}
+            return [Request(item.url, headers={"Accept": ACCEPT}, meta=meta)]
         except ValueError as error:
             raise Rejected(Reason.BAD_URL, str(error)) from None
 
@@ -101,7 +98,7 @@ class DownloadPipeline(ImagesPipeline):
         self, response: Response, request: Request, info: Any, *, item: ImageItem
     ) -> None:
         if response.status == 200:
-            item.body, item.received = response.body, True
+            item.body, item.received, item.ip = response.body, True, str(response.ip_address)
         else:
             again = response.status == 429 or response.status >= 500
             reason = Reason.SERVER_ERROR if again else Reason.HTTP_ERROR
@@ -119,21 +116,3 @@ class DownloadPipeline(ImagesPipeline):
         if rejected := self._failures.pop(item.key, None):
             raise rejected
         return item
-
-
-def reason_of(error: BaseException | None) -> Reason:
-    """What the funnel calls a failed download."""
-    match error:
-        case IgnoreRequest() if isinstance(ours := getattr(error, "reason", None), Reason):
-            return ours  # firewall, fence
-        case DownloadTimeoutError():
-            return Reason.TIMEOUT
-        case DownloadCancelledError():
-            return Reason.TOO_LARGE
-        case IgnoreRequest() if "DOWNLOAD_MAXSIZE" in str(error):
-            return Reason.TOO_LARGE  # once unpacked
-        case IgnoreRequest():
-            return Reason.HTTP_ERROR  # too many redirects
-        case ValueError() | UnsupportedURLSchemeError():
-            return Reason.BAD_URL
-    return Reason.UNREACHABLE

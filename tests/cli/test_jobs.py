@@ -92,6 +92,16 @@ def test_create_lays_down_the_sources(cli: Any, sql: Any) -> None:
     assert sql("SELECT id, state, options FROM crawler.jobs") == [(job, "pending", {"sources": ["openverse"]})]
 
 
+def test_create_lays_down_the_rights_policy(cli: Any, sql: Any) -> None:
+    assert create(cli, rights="public-domain").status == 0
+    assert sql("SELECT options FROM crawler.jobs") == [({"rights": "public-domain"},)]
+
+
+def test_create_lays_down_the_quality(cli: Any, sql: Any) -> None:
+    assert create(cli, quality="strict").status == 0
+    assert sql("SELECT options FROM crawler.jobs") == [({"quality": "strict"},)]
+
+
 @pytest.mark.parametrize("name", ["list.txt", "list.txt.gz", "LIST.CSV"])
 def test_create_puts_the_list_into_storage(cli: Any, sql: Any, tmp_path: Path, data_dir: Path, name: str) -> None:
     body = b"url\nhttps://pictures.example/1.jpg\n"
@@ -115,6 +125,8 @@ WRONG = {
     "an unknown source": ({"sources": "openverse,flickrr"}, "flickrr"),
     "an empty source": ({"sources": ""}, "--sources"),
     "urls without a list": ({"sources": "urls"}, "--list"),
+    "an unknown policy": ({"rights": "free"}, "rights: expected any, known"),
+    "an unknown preset": ({"quality": "harsh"}, "no preset 'harsh'"),
     "an unknown project": ({"project": 4711}, "4711"),
     "a long name": ({"name": "x" * 101}, "--name"),
     "a missing list": ({"list": "nowhere.txt"}, "nowhere.txt"),

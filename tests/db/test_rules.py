@@ -51,7 +51,7 @@ crawler.attempts                 -      -       -      -             su
 crawler.candidates               -      -       -      -             siu
 crawler.fingerprints             -      -       -      -             si
 crawler.exports                  -      -       -      -             s
-crawler.hosts                    -      -       -      -             -
+crawler.hosts                    -      -       -      -             siu
 crawler.outbox                   -      -       -      -             -
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixcrawler import imaging
+from pixcrawler import imaging, quality
 from pixcrawler.config import Config
 from pixcrawler.demo import bodies, catalogue, pictures
 from pixcrawler.demo.catalogue import Content, Entry, Kind
@@ -59,9 +59,11 @@ def test_byte_duplicates_are_their_originals(seen: dict[Entry, Inspection]) -> N
 
 def test_every_picture_is_good_enough_to_keep(seen: dict[Entry, Inspection]) -> None:
     settings = Config()
+    policy = quality.limited(
+        quality.preset(quality.DEFAULT), min_side=settings.min_side, max_aspect=settings.max_aspect
+    )
     for found in seen.values():
-        assert imaging.verdict(found, min_side=settings.min_side, max_aspect=settings.max_aspect) is None
-        assert not found.flat
+        assert quality.verdict(found, policy) is None
 
 
 def test_files_have_the_sizes_and_formats_of_photographs(seen: dict[Entry, Inspection]) -> None:

@@ -55,6 +55,7 @@ def entry(number: int, body: bytes, **changes: Any) -> DatasetImage:
         "creator_url": "",
         "license": "by" if number % 2 else "cc0",
         "license_url": "https://creativecommons.org/licenses/by/4.0/",
+        "license_id": "CC-BY-4.0" if number % 2 else "CC0-1.0",
         "attribution": "",
         "original_url": f"https://images.example/{number}.jpg?a=1&b=2",
     }
@@ -81,7 +82,7 @@ def hostile_case() -> Case:
     """Twelve pictures of eight keywords; the fifth has a hostile owner."""
     bodies = [picture(n) for n in range(1, 13)]
     images = [entry(n, body) for n, body in enumerate(bodies, 1)]
-    images[4] = replace(images[4], title=HOSTILE, creator=HOSTILE, license=HOSTILE, attribution=HOSTILE)
+    images[4] = replace(images[4], title=HOSTILE, creator=HOSTILE, license=HOSTILE, license_id="", attribution=HOSTILE)
     files = {image.storage_key: body for image, body in zip(images, bodies, strict=True)}
     return Case(dataset(len(images)), images, files.__getitem__)
 

@@ -85,10 +85,13 @@ def test_the_card_tells_what_was_asked_found_and_allowed(built: tuple[Path, Buil
         "| openverse | 12 |",
     ):
         assert f"\n{line}\n" in card
-    assert "| cc0 | <https://creativecommons.org/licenses/by/4.0/> | 6 |" in card
+    cc0 = "| CC0 1.0 | <https://creativecommons.org/publicdomain/zero/1.0/> | naming its maker is a courtesy | 6 |"
+    assert cc0 in card
     assert "| red panda | `red_panda/` | 2 |" in card
     assert attribution.count("\n- `") == 12
-    assert "“untitled” by an unknown maker, by (<https://creativecommons.org/licenses/by/4.0/>)" in attribution
+    assert (
+        "“untitled” by an unknown maker, found with openverse on <https://pages.example/1>, CC BY 4.0 (<" in attribution
+    )
 
 
 def test_hostile_text_adds_no_line_and_no_link_anywhere(built: tuple[Path, Built]) -> None:

@@ -1,7 +1,8 @@
 """Fetches URLs with Scrapy behind the firewall; run as a script by test_firewall.py.
 
-In: {"urls": […], "dns": {name: [[address, …] per look-up, …]}, "settings": {…}} on stdin. The last answer of a name
-repeats; names that are not listed go to the system. Out: [[url, outcome], …] on stdout, in order.
+In: {"urls": […], "dns": {name: [[address, …] per look-up, …]}, "settings": {…}, "careless": false} on stdin. The last
+answer of a name repeats; names that are not listed go to the system; a careless resolver hands on what it gets.
+Out: {"outcomes": [[url, outcome], …], "stats": {…}} on stdout, in order.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHostnameResolver
 from zope.interface import implementer
 
+from pixcrawler.middlewares.fence import FencedDownloadHandler
 from pixcrawler.middlewares.firewall import GuardedResolver
 
 ORDER = json.load(sys.stdin)
@@ -48,6 +50,13 @@ class Resolver(GuardedResolver):
         self.upstream = ScriptedResolver(self.upstream)
 
 
+class Careless(Resolver):
+    """Lets everything pass, as one with a hole would."""
+
+    def admits(self, host: str, port: int, addresses: Any) -> bool:
+        return True
+
+
 class Fetcher(scrapy.Spider):
     name = "fetcher"
 
@@ -75,9 +84,11 @@ class Fetcher(scrapy.Spider):
 
 if __name__ == "__main__":
     settings = {
-        "TWISTED_DNS_RESOLVER": Resolver,
+        "TWISTED_DNS_RESOLVER": Careless if ORDER["careless"] else Resolver,
+        "REDIRECT_MAX_TIMES": 4,
         "DOWNLOADER_MIDDLEWARES": {"pixcrawler.middlewares.firewall.FirewallMiddleware": 800},
-        "DOWNLOAD_HANDLERS": dict.fromkeys(("file", "ftp", "s3", "data")),
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), FencedDownloadHandler)
+        | dict.fromkeys(("file", "ftp", "s3", "data")),
         "HTTPPROXY_ENABLED": False,  # proxies of the environment are none of ours
         "CONCURRENT_REQUESTS": 1,  # look-ups in the order of the URLs
         "DOWNLOAD_TIMEOUT": 10,

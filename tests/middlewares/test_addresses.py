@@ -29,6 +29,29 @@ PUBLIC = """
     3ffd::1
 """
 
+# IANA's registries of special addresses and what a crawl has to do there. Those of AS112 and AMT answer for anybody.
+REGISTRY = """
+    0.0.0.0/8 no            0.0.0.0/32 no           10.0.0.0/8 no           100.64.0.0/10 no        127.0.0.0/8 no
+    169.254.0.0/16 no       172.16.0.0/12 no        192.0.0.0/24 no         192.0.0.0/29 no         192.0.0.8/32 no
+    192.0.0.9/32 no         192.0.0.10/32 no        192.0.0.170/31 no       192.0.2.0/24 no         192.31.196.0/24 yes
+    192.52.193.0/24 yes     192.88.99.0/24 no       192.168.0.0/16 no       192.175.48.0/24 yes     198.18.0.0/15 no
+    198.51.100.0/24 no      203.0.113.0/24 no       224.0.0.0/4 no          232.0.0.0/8 no          233.252.0.0/24 no
+    239.0.0.0/8 no          240.0.0.0/4 no          255.255.255.255/32 no
+    ::/128 no               ::1/128 no              ::/96 no                ::ffff:0:0/96 no        ::ffff:0:0:0/96 no
+    64:ff9b::/96 no         64:ff9b:1::/48 no       100::/64 no             100:0:0:1::/64 no       2001::/23 no
+    2001::/32 no            2001:1::1/128 no        2001:1::2/128 no        2001:1::3/128 no        2001:2::/48 no
+    2001:3::/32 no          2001:4:112::/48 no      2001:10::/28 no         2001:20::/28 no         2001:30::/28 no
+    2001:db8::/32 no        2002::/16 no            2620:4f:8000::/48 yes   3ffe::/16 no            3fff::/20 no
+    5f00::/16 no            fc00::/7 no             fd00::/8 no             fe80::/10 no            fec0::/10 no
+    ff00::/8 no             ff01::/16 no            ff02::/16 no            ff05::/16 no            ff0e::/16 no
+"""
+
+# Where machines in clouds ask who they are, and for their passwords.
+METADATA = """
+    169.254.169.254 169.254.169.253 169.254.169.123 169.254.170.2 169.254.170.23 100.100.100.200 192.0.0.192
+    168.63.129.16 fd00:ec2::254 fd00:ec2::23 fd20:ce::254 fd00:42::42 fe80::a9fe:a9fe
+"""
+
 LOOPBACK = """
     127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.0.0.1 0x7F.1 0177.0.0.1 017700000001 127.0.0.1. 0x7f.0.1
     １２７.０.０.１ 127。0。0。1 ①②⑦.0.0.1 %31%32%37.0.0.1 127%2e0%2e0%2e1
@@ -43,6 +66,18 @@ def test_denies(text: str) -> None:
 @pytest.mark.parametrize("text", PUBLIC.split())
 def test_allows(text: str) -> None:
     assert is_public(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize(("block", "open_"), [*zip(REGISTRY.split()[::2], REGISTRY.split()[1::2], strict=True)])
+def test_knows_the_registries(block: str, open_: str) -> None:
+    network = ipaddress.ip_network(block)
+    for address in (network[0], network[network.num_addresses // 2], network[-1]):
+        assert is_public(address) is (open_ == "yes")
+
+
+@pytest.mark.parametrize("address", METADATA.split())
+def test_tells_nobody_who_this_machine_is(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))
 
 
 @given(st.ip_addresses())
@@ -93,6 +128,12 @@ def test_leaves_names_to_the_look_up(host: str) -> None:
         "http://@example.com/",
         "http:///nohost",
         "http://example.com:99999/",
+        "http://example.com:0/",
+        "http://example.com:22/",
+        "http://example.com:8080/",
+        "https://example.com:8443/",
+        "http://8.8.8.8:8080/",
+        "http://8.8.8.8:6379/",
         "http://exa%00mple.com/",
         "http://exa%20mple.com/",
         "http://a..b/",
@@ -118,7 +159,16 @@ def test_has_a_verdict_on_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.com/", "https://example.com./a?b", "http://8.8.8.8:8080/", "HTTP://a/"]
+    "url",
+    [
+        "http://example.com/",
+        "https://example.com./a?b",
+        "HTTP://a/",
+        "http://8.8.8.8:80/",
+        "http://8.8.8.8:443/",
+        "https://[2606:4700::1111]/",
+        "http://example.com:/",
+    ],
 )
 def test_lets_public_urls_pass(url: str) -> None:
     assert Guard().refusal(url) is None
@@ -154,11 +204,21 @@ def test_exempts_names_whatever_their_address() -> None:
     assert guard.refusal_of_answer("sub.images.test", 80, ["127.0.0.1"])
 
 
+def test_another_port_needs_an_exemption() -> None:
+    guard = Guard(["mirror.test:8443", "10.0.0.0/8:8080"])
+    assert guard.refusal("https://mirror.test:8443/") is None
+    assert guard.refusal_of_answer("mirror.test", 8443, ["8.8.8.8"]) is None
+    assert guard.refusal("http://other.test:8080/") is None  # its address may be exempted
+    assert guard.refusal_of_answer("other.test", 8080, ["10.1.1.1"]) is None
+    assert guard.refusal_of_answer("other.test", 8080, ["8.8.8.8"]) == "other.test: port 8080 is none of the web's"
+    assert guard.refusal("http://other.test:8081/") == "port 8081 is none of the web's"
+
+
 def test_one_bad_address_spoils_a_name() -> None:
     guard = Guard(["10.0.0.1"])
     assert guard.refusal_of_answer("a.test", 80, ["8.8.8.8", "10.0.0.1", "2606:4700::1111"]) is None
     assert guard.refusal_of_answer("a.test", 80, ["8.8.8.8", "10.0.0.2"]) == (
-        "a.test has the address 10.0.0.2, which is not public"
+        "a.test: 10.0.0.2 is not a public address"
     )
     assert guard.refusal_of_answer("a.test", 80, ["8.8.8.8", "nonsense"])
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,8 +16,15 @@ from socket import AF_INET6
 from typing import Any
 from urllib.parse import unquote
 
+import loopback
 import pytest
+from pictures import encoded, photo
+from scrapy.utils.misc import load_object
+from scrapy.utils.project import get_project_settings
 
+from pixcrawler.middlewares.fence import FencedDownloadHandler
+
+ORDER: dict[str, Any] = {"urls": [], "dns": {}, "settings": {}, "careless": False}
 SCRIPT = Path(__file__).with_name("crawl_urls.py")
 INSIDE, PUBLIC = "127.0.0.1", "127.0.0.2"
 
@@ -114,9 +122,11 @@ class Crawl:
         allow: str = PUBLIC,
         dns: dict[str, list[list[str]]] | None = None,
         meta: dict[str, Any] | None = None,
+        careless: bool = False,
         **settings: Any,
     ) -> None:
         order = {"urls": [(url, meta or {}) for url in urls], "dns": DNS | (dns or {}), "settings": settings}
+        order["careless"] = careless
         done = run_script(order, allow)
         assert done.returncode == 0, done.stderr
         self.log = done.stderr
@@ -177,9 +187,19 @@ def test_a_redirect_without_scheme_is_judged_too(web: Web) -> None:
     assert not web.inside_hits
 
 
-def test_a_redirect_to_a_file_is_not_followed(web: Web) -> None:
-    crawl = Crawl(f"http://{PUBLIC}:{web.port}/to/file:///etc/passwd")
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://public.test/", "data:image/png,A", "gopher://a/"])
+def test_a_redirect_to_another_scheme_is_not_followed(web: Web, target: str) -> None:
+    crawl = Crawl(f"http://{PUBLIC}:{web.port}/to/{target}")
     assert crawl.only["error"] == "HttpError"
+    assert len(web.hits) == 1
+
+
+def test_redirects_come_to_an_end(web: Web) -> None:
+    public = f"http://{PUBLIC}:{web.port}/to/"
+    assert Crawl(public * 4 + f"http://{PUBLIC}:{web.port}/there").only["status"] == 200
+    web.hits.clear()
+    assert Crawl(public * 5 + f"http://{PUBLIC}:{web.port}/there").only["message"] == "max redirections reached"
+    assert len(web.hits) == 1 + 4
 
 
 @pytest.mark.parametrize("answer", [[INSIDE], [PUBLIC, INSIDE], [PUBLIC, "fe80::1"]])
@@ -228,8 +248,79 @@ def test_nothing_leaves_without_the_guarded_resolver(web: Web) -> None:
     assert not web.hits
 
 
+def test_other_ports_are_not_for_the_public(web: Web) -> None:
+    crawl = Crawl(f"http://public.test:{web.port}/", allow="127.0.0.3")
+    assert is_refused(crawl.only)
+    assert not web.hits
+
+
+def test_what_came_from_the_inside_all_the_same_is_refused(web: Web) -> None:
+    named, public = f"http://inside.test:{web.port}/", f"http://public.test:{web.port}/"
+    crawl = Crawl(named, public, careless=True)
+    assert is_refused(crawl.of[named])
+    assert crawl.of[public]["status"] == 200
+    assert web.inside_hits == [(INSIDE, "/")]  # the hole was there
+    assert crawl.stats["firewall/refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("scheme", "handler"),
+    [
+        ("https", "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"),
+        ("http", "scrapy.core.downloader.handlers._aiohttp.AiohttpDownloadHandler"),
+        ("http", "scrapy.core.downloader.handlers._httpx.HttpxDownloadHandler"),
+        ("file", "scrapy.core.downloader.handlers.file.FileDownloadHandler"),
+        ("data", "scrapy.core.downloader.handlers.datauri.DataURIDownloadHandler"),
+    ],
+)
+def test_no_other_handler_is_tolerated(scheme: str, handler: str) -> None:
+    handlers = dict.fromkeys(("http", "https", "file", "ftp", "s3", "data")) | {scheme: handler}
+    done = run_script(ORDER | {"settings": {"DOWNLOAD_HANDLERS": handlers}}, PUBLIC)
+    assert done.returncode == 2
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"pixcrawler: DOWNLOAD_HANDLERS: the firewall does not cover {handler} ({scheme})"
+    )
+
+
+def test_our_settings_have_no_other_handler() -> None:
+    handlers = get_project_settings().getwithbase("DOWNLOAD_HANDLERS")
+    enabled = {scheme: load_object(handler) for scheme, handler in handlers.items() if handler is not None}
+    assert enabled == {"http": FencedDownloadHandler, "https": FencedDownloadHandler}
+
+
+def test_proxies_of_the_environment_are_ignored(web: Web, tmp_path: Path) -> None:
+    with loopback.web() as pictures, loopback.web() as proxy:
+        [path] = pictures.photos(1)
+        names = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        ended = crawl_list(tmp_path, [pictures.address + path], **dict.fromkeys(names, proxy.address))
+    assert ended.reasons == {pictures.address + path: "kept"}
+    assert not proxy.hits
+
+
+def test_nothing_but_the_web_is_ever_stored(tmp_path: Path) -> None:
+    planted = tmp_path / "planted.png"
+    planted.write_bytes(encoded(photo(1), "png"))
+    data = "data:image/png;base64," + b64encode(planted.read_bytes()).decode()
+    with loopback.web() as pictures:
+        to_file = pictures.put("/to-file", status=302, headers={"Location": planted.as_uri()})
+        to_data = pictures.put("/to-data", status=302, headers={"Location": "data:image/png,A"})
+        urls = [planted.as_uri(), f"file://localhost{planted}", f"FILE:{planted}", str(planted), data]
+        urls += [f"{scheme}://127.0.0.1{planted}" for scheme in ("ftp", "s3", "blob", "gopher", "javascript", "view")]
+        ended = crawl_list(tmp_path, [*urls, to_file, to_data])
+    assert len(ended.manifest) == len(urls) + 2 - 1  # FILE:/… is file:///…
+    assert not ended.kept
+    assert set(ended.reasons.values()) <= {"firewall", "bad_url", "http_error"}
+    ended.check_files()
+
+
+def crawl_list(folder: Path, urls: list[str], **environment: str) -> loopback.Crawl:
+    (folder / "list.txt").write_text("".join(f"{url}\n" for url in urls))
+    return loopback.crawl(folder / "data", "urls", "-a", f"list={folder}/list.txt", **environment)
+
+
 def test_an_exemption_that_makes_no_sense_ends_the_crawl_in_one_line() -> None:
-    done = run_script({"urls": [], "dns": {}, "settings": {}}, "http://inside.test/")
+    done = run_script(ORDER, "http://inside.test/")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "pixcrawler: PIXCRAWLER_ALLOW_HOSTS: 'http://inside.test/' is no host, host:port, address or network"

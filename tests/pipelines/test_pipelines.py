@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,12 +72,40 @@ def rejected(pipeline: Any, item: ImageItem) -> Reason:
 @pytest.mark.parametrize(
     ("size", "reason"), [((199, 300), Reason.TOO_SMALL), ((601, 200), Reason.ASPECT), ((600, 200), None)]
 )
-def test_validate_refuses_what_no_dataset_wants(size: tuple[int, int], reason: Reason | None) -> None:
+def test_validate_refuses_what_no_dataset_wants(crawler: Any, size: tuple[int, int], reason: Reason | None) -> None:
     item = inspected(*size)
     if reason:
-        assert rejected(ValidatePipeline(), item) is reason
+        assert rejected(ValidatePipeline(crawler), item) is reason
     else:
-        assert ValidatePipeline().process_item(item) is item
+        assert ValidatePipeline(crawler).process_item(item) is item
+
+
+@pytest.mark.parametrize(
+    ("of_the_job", "argument", "refused"),
+    [(None, None, False), ("strict", None, True), (None, "strict", True), ("strict", "lenient", False)],
+)
+def test_validate_asks_what_its_crawl_or_job_asks(
+    crawler: Any, of_the_job: str | None, argument: str | None, refused: bool
+) -> None:
+    spider = crawler.spider
+    spider.arguments = replace(spider.arguments, quality=argument)
+    spider.ledger.run.options = {"quality": of_the_job} if of_the_job else {}
+    animated = inspected()
+    animated.inspection = replace(animated.inspection, frames=2)
+    if refused:
+        assert rejected(ValidatePipeline(crawler), animated) is Reason.ANIMATED
+    else:
+        assert ValidatePipeline(crawler).process_item(animated) is animated
+
+
+@pytest.mark.parametrize("preset", ["lenient", "standard", "strict"])
+def test_validate_refuses_what_its_owner_reserves_whatever_the_preset(crawler: Any, preset: str) -> None:
+    crawler.spider.arguments = replace(crawler.spider.arguments, quality=preset)
+    reserved = inspected()
+    reserved.inspection = replace(reserved.inspection, data_mining="DMI-PROHIBITED")
+    with pytest.raises(Rejected) as raised:
+        ValidatePipeline(crawler).process_item(reserved)
+    assert (raised.value.reason, raised.value.detail) == (Reason.DATA_MINING, "DMI-PROHIBITED")
 
 
 def test_deduplicate_only_looks(crawler: Any) -> None:
@@ -143,7 +172,6 @@ def test_record_stops_at_a_lost_lease(crawler: Any) -> None:
     [
         (DownloadTimeoutError(), Reason.TIMEOUT),
         (DownloadCancelledError("larger than download max size"), Reason.TOO_LARGE),
-        (IgnoreRequest("… exceeded DOWNLOAD_MAXSIZE (26214400 B) during decompression."), Reason.TOO_LARGE),
         (IgnoreRequest("max redirections reached"), Reason.HTTP_ERROR),
         (Refused("a private address"), Reason.FIREWALL),
         (Fenced("the crawl is over"), Reason.CANCELLED),

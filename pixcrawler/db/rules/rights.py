@@ -92,6 +92,8 @@ WORKERS: tuple[Right, ...] = (
     *_worker("crawler.candidates", "UPDATE", "begun received decision detail image_id decided_at"),
     *_worker("crawler.fingerprints", "SELECT INSERT"),
     *_worker("crawler.exports", "SELECT"),
+    *_worker("crawler.hosts", "SELECT INSERT"),
+    *_worker("crawler.hosts", "UPDATE", "not_before reason updated_at"),
 )
 
 SHARED = tuple(sorted(table.fullname for table in public.metadata.tables.values()))
