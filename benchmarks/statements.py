@@ -1,7 +1,7 @@
 """How long our statements take when many jobs are at work at once, as each process measures it itself.
 
-So many jobs on one node with a slot for each, on a fresh PostgreSQL: the statements of the dispatcher, the exporter
-and all crawl processes, those of the slowest process last. Linux: `.venv/bin/python benchmarks/statements.py`.
+So many jobs on one node, on a fresh PostgreSQL: the statements of the dispatcher, the exporter and all crawl processes,
+those of the slowest process last. Linux: `.venv/bin/python benchmarks/statements.py`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def show(who: str, figures: list[tuple[int, int]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=12)
+    parser.add_argument("--slots", type=int, default=12, help="crawl processes at once")
     parser.add_argument("--images", type=int, default=100)
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="pixcrawler-benchmark-") as name, web() as source:
@@ -63,7 +64,7 @@ def main() -> None:
             machine.folder.mkdir()
             source.latency = 0.05
             try:
-                machine.node(slots=asked.jobs)
+                machine.node(slots=asked.slots)
                 machine.dispatcher()
                 machine.exporter()
                 for _ in range(asked.jobs):
