@@ -20,7 +20,7 @@ from scrapy.spiderloader import SpiderLoader
 from pixcrawler.errors import PixCrawlerError, UsageError
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason, parse_keywords, parse_max_images
-from pixcrawler.quality import preset
+from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
 
 BREAK_OFF = object()  # the signal to end downloads under way
@@ -75,7 +75,7 @@ class Arguments:
             max_images=_max_images(given["max_images"]) if "max_images" in given else None,
             base_url=_base_url(given["base_url"]) if "base_url" in given else None,
             list_file=_list_file(given["list"]) if "list" in given else None,
-            quality=_quality(given["quality"]) if "quality" in given else None,
+            quality=parse_preset(given["quality"]) if "quality" in given else None,
             rights=parse_policy(given.get("rights", Policy.ANY)),
             attempt=attempt,
             extra={name: value for name, value in given.items() if name in extra},
@@ -111,11 +111,6 @@ def _list_file(text: str) -> Path:
     if not text or "\0" in text:
         raise UsageError(f"list: expected the name of a file, got {text!r}")
     return Path(text).expanduser().absolute()
-
-
-def _quality(text: str) -> str:
-    preset(text)
-    return text
 
 
 def leave(error: PixCrawlerError) -> NoReturn:

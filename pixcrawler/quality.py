@@ -64,6 +64,12 @@ def preset(name: str) -> Policy:
     return PRESETS[name]
 
 
+def parse_preset(name: str) -> str:
+    """The name itself. Raises `UsageError` for one there is not."""
+    preset(name)
+    return name
+
+
 def limited(policy: Policy, *, min_side: int, max_aspect: float) -> Policy:
     """The policy within the limits of who runs the crawl."""
     return replace(policy, min_side=max(policy.min_side, min_side), max_aspect=min(policy.max_aspect, max_aspect))

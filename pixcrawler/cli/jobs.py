@@ -21,7 +21,7 @@ from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import parse_keywords, parse_max_images
 from pixcrawler.lists import read_lines
-from pixcrawler.quality import preset
+from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
 from pixcrawler.services import calm_exit
 from pixcrawler.storage import open_storage
@@ -73,10 +73,7 @@ def _options(sources: str | None, list_file: Path | None) -> dict[str, Any]:
 
 
 def _quality(name: str | None) -> dict[str, Any]:
-    if name is None:
-        return {}
-    preset(name)
-    return {"quality": name}
+    return {} if name is None else {"quality": parse_preset(name)}
 
 
 def _chosen(sources: str | None, default: str) -> list[str]:

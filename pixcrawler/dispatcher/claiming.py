@@ -84,9 +84,7 @@ def _sources(config: Config, options: dict[str, Any]) -> list[str]:
 
 
 def _quality(options: dict[str, Any]) -> str:
-    name = str(options.get("quality") or quality.DEFAULT)
-    quality.preset(name)
-    return name
+    return quality.parse_preset(str(options.get("quality") or quality.DEFAULT))
 
 
 async def _refuse(connection: AsyncConnection, config: Config, row: Any, reason: str) -> bool:
