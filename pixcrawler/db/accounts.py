@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, case, func, insert, select, text, update
+from sqlalchemy import ColumnElement, ScalarSelect, case, func, insert, literal, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import jobs
@@ -72,9 +72,9 @@ async def of(connection: AsyncConnection, owner: UUID) -> Funds:
 
 async def may_start(connection: AsyncConnection, owner: UUID, funds: Funds, jobs_by_credits: Mapping[int, int]) -> bool:
     """Whether one more job of this owner may run."""
-    allowed = max((number for least, number in jobs_by_credits.items() if funds.total >= least), default=0)
-    running = select(func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(JOBS_AT_WORK))
-    return (await connection.execute(running)).scalar_one() < allowed
+    running = select(func.count()).where(jobs.c.owner == owner, jobs.c.state.in_(JOBS_AT_WORK)).scalar_subquery()
+    allowed = limit(literal(funds.total), jobs_by_credits)
+    return bool(await connection.scalar(select(running < allowed)))
 
 
 async def hold(connection: AsyncConnection, job: int, owner: UUID, wanted: int, name: str) -> tuple[int, UUID | None]:
