@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, insert, literal, or_, select, text, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db import accounts
+from pixcrawler.db import accounts, locks
 from pixcrawler.db.crawler import jobs
 from pixcrawler.db.public import crawl_jobs, credit_accounts, projects
 from pixcrawler.jobs import JOBS_AT_WORK, JobState
@@ -86,7 +86,6 @@ RESTORE_RECENT = _projection("""
     AND p.status IN ('completed', 'failed', 'cancelled')
 """)
 PROJECTION = "projection"  # the advisory lock of those who write all rows
-ALONE = text(f"SELECT pg_try_advisory_xact_lock(hashtextextended('{PROJECTION}', 0))")
 
 
 async def create(
@@ -200,12 +199,12 @@ async def project(connection: AsyncConnection, job: int) -> None:
 
 async def project_all(connection: AsyncConnection) -> None:
     """The same for all at work; nothing while another dispatcher does it, whose rows would come in another order."""
-    if await connection.scalar(ALONE):
+    if await locks.try_take(connection, PROJECTION):
         await connection.execute(PROJECT_ALL_AT_WORK)
 
 
 async def restore(connection: AsyncConnection) -> None:
     """Makes good what was written over the status, the images or the work of jobs that have ended lately."""
-    if await connection.scalar(ALONE):
+    if await locks.try_take(connection, PROJECTION):
         await connection.execute(RESTORE_ALL)
         await connection.execute(RESTORE_RECENT)
