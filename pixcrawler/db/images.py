@@ -30,8 +30,14 @@ def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) ->
         "format": found.format,
         "hash": found.sha256,
         "metadata": said
-        | {"sha256": found.sha256, "storage_key": item.storage_key, "run": run, "position": position, "ip": item.ip}
-        | {"license_id": licence.id if licence else None},
+        | {
+            "sha256": found.sha256,
+            "storage_key": item.storage_key,
+            "run": run,
+            "position": position,
+            "ip": item.ip,
+            "license_id": licence.id if licence else None,
+        },
     }
 
 
