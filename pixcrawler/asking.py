@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container
 from math import ceil
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Request, Response
 
+from pixcrawler.crawling import ASKED
 from pixcrawler.errors import PixCrawlerError, SourceRefused, SourceSaysLater
 from pixcrawler.jobs import AttemptState, Outcome
 from pixcrawler.pauses import LONGEST_WAIT, HostPaused, asks_for_pause, retry_after
@@ -26,7 +27,7 @@ class SourceUnreachable(PixCrawlerError):
     """Raised when a source gives no answer, or a server error: asking again may help."""
 
 
-class Asker(Generic[T]):
+class Asker:
     """Asks one source. `delay` is the seconds between the beginnings of two requests."""
 
     def __init__(self, crawler: Crawler, name: str, delay: float, stopping: Callable[[], bool]) -> None:
@@ -64,7 +65,7 @@ class Asker(Generic[T]):
         return None
 
     async def _answer(self, request: Request, understood: Container[int]) -> Response:
-        request.meta["dont_retry"] = True  # how soon to ask again is decided above
+        request.meta.update({ASKED: True, "dont_retry": True})  # how soon to ask again is decided above
         async with self._turn:
             clock = asyncio.get_running_loop().time
             await self._pause(self._next - clock())

@@ -2,28 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from html import unescape
+from itertools import islice, product
+from math import ceil
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
+from urllib.parse import urlencode, urljoin
 
 from scrapy.http import Request, Response
+from w3lib.html import remove_tags
 
-from pixcrawler.crawling import Arguments
-from pixcrawler.errors import UsageError
+from pixcrawler.config import config, source_key
+from pixcrawler.crawling import LOCAL, Arguments
+from pixcrawler.errors import SourceRefused, UsageError
+from pixcrawler.filters import Filter, Mappings, Parameters, parameters, refusal
 from pixcrawler.flow import Flow, Page, local_request
+from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Spent
 from pixcrawler.ledger import Run
+from pixcrawler.lists import Line, read_lines
+from pixcrawler.opt_outs import JUDGED, Kind
+from pixcrawler.rendering import rendered
+from pixcrawler.rights import Policy, parse_policy
+from pixcrawler.terms import Key, Robots, Source, Terms
 
-__all__ = ["Arguments", "ImageSpider", "Page", "PagedSearch", "UrlList"]
+__all__ = [
+    "Arguments",
+    "ImageSpider",
+    "Key",
+    "Page",
+    "PagedSearch",
+    "Robots",
+    "Search",
+    "Site",
+    "Terms",
+    "UrlList",
+    "each",
+    "rendered",
+]
+
+TEXTS = frozenset({"title", "creator", "attribution", "license"})
+NUMBERS = frozenset({"width", "height", "filesize"})
+MOST_ADDRESSES = 50_000  # of one list, or from one page: as many as a sitemap may name
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # what a record of another shape raises
+
+
+def each(parameter: str, *values: str) -> dict[str, Parameters]:
+    """A filter whose values a source calls as we do."""
+    return {value: {parameter: value} for value in values}
 
 
 class ImageSpider(Flow):
-    """The base of all sources. One has a `name`, a `base_url`, and implements `page_request` and `read_page`."""
+    """The base of all sources. One has a `name`, `base_url`, `terms`, and implements `page_request`, `read_page`."""
 
     base_url: str = ""
     delay: float = 0.0  # seconds between two page requests; not applied to an operator's own address
     first_cursor: ClassVar[Any] = None
     handle_httpstatus_list: ClassVar[Sequence[int]] = ()  # statuses besides 2xx that `read_page` understands
     extra_arguments: ClassVar[frozenset[str]] = frozenset()  # names the source adds; values are in `arguments.extra`
+
+    terms: ClassVar[Terms]
+    key: ClassVar[Key | None] = None  # without it the source does not answer
+    cap: ClassVar[int | None] = None  # results it shows for one question at most, however many it has
+    needs_list: ClassVar[bool] = False  # it is told where to look, not what for
+    fields: ClassVar[tuple[str, ...]] = ()  # facts it tells of nearly every picture: a check misses them
+    filters: ClassVar[Mappings] = {}
+    joined_by: ClassVar[str] = ","  # between several filters in one parameter
+    golden: ClassVar[str] = "mountain"  # what it has always pictures of: `pixcrawler sources check` asks for it
 
     def page_request(self, keyword: str, cursor: Any) -> Request:
         """What do I ask? `cursor` is `first_cursor`, or what the page before gave."""
@@ -33,6 +81,18 @@ class ImageSpider(Flow):
         """What was answered? Raises `SourceRefused` or `SourceSaysLater`; anything else fails the run too."""
         raise NotImplementedError
 
+    def read_lookup(self, response: Response, keyword: str) -> list[ImageItem]:
+        """What was answered to one of `Page.lookups`?"""
+        raise NotImplementedError
+
+    def instead(self, keyword: str, cursor: Any, reason: str) -> Page | None:
+        """What to go on with when a page cannot be had; None: the run ends, for that reason."""
+        return None
+
+    def item(self, keyword: str, record: Any) -> ImageItem | None:
+        """The picture a record of an answer is about; None: none of ours, such as an advertisement."""
+        raise NotImplementedError
+
     async def prepare(self, run: Run) -> None:
         """Called once before the first page. Override to fetch what the pages need; raise `UsageError`."""
 
@@ -40,35 +100,186 @@ class ImageSpider(Flow):
     def check_arguments(cls, arguments: Arguments) -> None:
         """Raises `UsageError` when the source cannot work with these. Not called for a run of a job."""
 
+    @classmethod
+    def known(cls) -> Source:
+        """What is known of the source without asking it."""
+        filters = {name: tuple(values) for name, values in cls.filters.items()}
+        return Source(cls.name, cls.terms, cls.key, cls.cap, cls.needs_list, cls.fields, filters)
+
     @property
     def keywords(self) -> tuple[str, ...]:
         """What to crawl for when there is no job."""
         return self.arguments.keywords
 
+    def admit(self, options: Mapping[str, Any]) -> None:
+        """Raises `UsageError` where the source must not or cannot be used, with these options of a job."""
+        why = self.known().refusal(config().accept_terms, has_key=self.key is None or bool(source_key(self.key)))
+        if why := why or refusal(self.name, self.filters, self.wanted(options)):
+            raise UsageError(why)
 
-class PagedSearch(ImageSpider):
-    """A search with numbered pages, the first being 1: `cursor` is the page's number."""
+    def wanted(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """The filters of the job, or those given with `-a`."""
+        return dict(options.get("filters") or self.arguments.filters)
 
-    first_cursor: ClassVar[Any] = 1
-    page_size: ClassVar[int]
-    cap: ClassVar[int]  # results the source shows at most, however many it has
+    @cached_property
+    def narrowed(self) -> dict[str, str]:
+        """The parameters of the source's query for filters and rights policy."""
+        options = self.ledger.run.options
+        policy = parse_policy(options.get("rights", self.arguments.rights))
+        licence = {Filter.LICENCE: policy} if policy is not Policy.ANY else {}
+        return parameters(self.filters, self.wanted(options) | licence, self.joined_by)
+
+    def ask(self, path: str, query: Mapping[str, Any] | None = None, **headers: str) -> Request:
+        """A request for a path of the source, or for another address; `query` without what is None.
+
+        Headers are named with underscores: `accept_language="de"`.
+        """
+        asked = urlencode({name: value for name, value in (query or {}).items() if value is not None}, doseq=True)
+        url = urljoin(f"{self.base_url}/", path)
+        sent = {"Accept": "application/json"} | {name.replace("_", "-").title(): text for name, text in headers.items()}
+        return Request(f"{url}{'&' if '?' in url else '?'}{asked}" if asked else url, headers=sent)
+
+    def items(self, keyword: str, records: Iterable[Any]) -> list[ImageItem]:
+        """The pictures of an answer. A record that cannot be read is left out; raises `SourceRefused` if none can."""
+        found, broken, others = [], [], 0
+        for record in records:
+            try:
+                item = self.item(keyword, record)
+            except UNREADABLE as error:
+                broken.append(f"{type(error).__name__}: {error}")
+            else:
+                found += [item] if item else []
+                others += item is None
+        if broken:
+            message = f"{len(broken)} of {len(broken) + len(found) + others} records cannot be read ({broken[0]})"
+            if not found:
+                raise SourceRefused(message)
+            self.logger.warning("%s: %s", self.name, message)
+        return found
+
+    def picture(self, keyword: str, url: str | None, **facts: Any) -> ImageItem:
+        """An item; texts lose their markup, numbers may be texts, what is empty or no number is left out."""
+        known = {name: _fact(name, value) for name, value in facts.items()}
+        return ImageItem(url or "", self.name, keyword, **{name: value for name, value in known.items() if value})
+
+
+def _fact(name: str, value: Any) -> Any:
+    if name in TEXTS:
+        return plain(value)
+    if name in NUMBERS:
+        return _number(value)
+    return value or None
+
+
+def plain(text: Any) -> str | None:
+    """The words of a text that may hold markup; None for what is no text or has none."""
+    return " ".join(unescape(remove_tags(text)).split()) or None if isinstance(text, str) else None
+
+
+def _number(value: Any) -> int | None:
+    try:
+        return int(value) if int(value) > 0 else None
+    except (TypeError, ValueError):
+        return None
+
+
+class Search(ImageSpider):
+    """A search for keywords. `cursor` is what the answer before says goes on: a token, or None at the beginning."""
+
+    def search(self, keyword: str, cursor: Any, narrowed: Mapping[str, str]) -> Request:
+        """What do I ask? `narrowed` are the parameters for filters."""
+        raise NotImplementedError
+
+    def found(self, response: Response, keyword: str, cursor: Any) -> Page:
+        """What was answered? With `spent` set where there is no more."""
+        raise NotImplementedError
+
+    def page_request(self, keyword: str, cursor: Any) -> Request:
+        return self.search(keyword, cursor, self.narrowed)
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        return self.found(response, keyword, cursor)
 
     @classmethod
     def check_arguments(cls, arguments: Arguments) -> None:
         if not arguments.keywords:
             raise UsageError(f'{cls.name} needs keywords, such as -a keywords="red panda,otter"')
 
-    def finish_page(self, page: Page, cursor: Any) -> Page:
-        if page.spent is None and cursor * self.page_size >= self.cap:
+
+class PagedSearch(Search):
+    """A search with numbered pages, the first being 1: `search` and `found` get the page's number for `cursor`.
+
+    Where a question brings more than the source shows, it is asked again in parts, see `split_by`; pages are then
+    numbered through all of them.
+    """
+
+    first_cursor: ClassVar[Any] = 1
+    page_size: ClassVar[int]
+    cap: ClassVar[int]
+    split_by: ClassVar[Mapping[str, Sequence[str]]] = {}  # parameters with values that together are everything
+
+    @cached_property
+    def parts(self) -> list[dict[str, str]]:
+        """The whole question, then its parts: what a filter has narrowed already is not split."""
+        free = {name: values for name, values in self.split_by.items() if name not in self.narrowed}
+        return [{}, *(dict(zip(free, values, strict=True)) for values in product(*free.values()) if values)]
+
+    def page_request(self, keyword: str, cursor: Any) -> Request:
+        part, number = self._place(cursor)
+        return self.search(keyword, number, {**self.narrowed, **self.parts[part]})
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        part, number = self._place(cursor)
+        page = self.found(response, keyword, number)
+        page.cursor = cursor + 1
+        if page.spent is None and number == self._pages:
             page.spent = Spent.CAPPED
+        if page.spent and (part or page.spent is Spent.CAPPED):  # the whole, seen to its end, needs no parts
+            page.spent = Spent.CAPPED
+            if part + 1 < len(self.parts):
+                page.spent, page.cursor = None, (part + 1) * self._pages + 1
         return page
 
+    def _place(self, cursor: int) -> tuple[int, int]:
+        part, index = divmod(cursor - 1, self._pages)
+        return part, index + 1
 
-class UrlList(ImageSpider):
-    """A list of pictures in a file: `cursor` is the number of lines read. Its pages need no network."""
+    @property
+    def _pages(self) -> int:
+        return ceil(self.cap / self.page_size)
 
-    first_cursor: ClassVar[Any] = 0
-    page_size: ClassVar[int] = 1000  # lines booked at once
+
+class ListSpider(ImageSpider):
+    """The base of sources that are told where to look, by a list in a file."""
+
+    needs_list: ClassVar[bool] = True
+    file: Path | None = None  # the list, once `prepare` has it
+    folder: TemporaryDirectory[str] | None = None
+
+    async def prepare(self, run: Run) -> None:
+        key = run.options.get("list", "")
+        self.file = self.arguments.list_file or (self._copied(key, await self.stored_file(key)) if key else None)
+
+    def _copied(self, key: str, content: bytes) -> Path:
+        self.folder = TemporaryDirectory(prefix="pixcrawler-")
+        file = Path(self.folder.name, PurePosixPath(key).name)
+        file.write_bytes(content)
+        return file
+
+    def closed(self, reason: str) -> None:
+        if self.folder:
+            self.folder.cleanup()
+
+    def lines(self, start: int = 0) -> Iterator[tuple[int, Line]]:
+        """The list's lines after the first `start`, each with the number of lines read by then."""
+        assert self.file is not None
+        return read_lines(self.file, start=start)
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """Those given, or the name of the list."""
+        file = self.arguments.list_file
+        return self.arguments.keywords or ((file.name.split(".")[0] if file else "") or self.name,)
 
     @classmethod
     def check_arguments(cls, arguments: Arguments) -> None:
@@ -77,11 +288,76 @@ class UrlList(ImageSpider):
         if not arguments.list_file.is_file():
             raise UsageError(f"list: there is no file {arguments.list_file}")
 
-    @property
-    def keywords(self) -> tuple[str, ...]:
-        """Those given, or the name of the list."""
-        assert self.arguments.list_file is not None
-        return self.arguments.keywords or (self.arguments.list_file.name.split(".")[0] or "list",)
+
+class UrlList(ListSpider):
+    """A list of pictures in a file: `cursor` is the number of lines read. Its pages need no network."""
+
+    first_cursor: ClassVar[Any] = 0
+    page_size: ClassVar[int] = 1000  # lines booked at once
 
     def page_request(self, keyword: str, cursor: Any) -> Request:
         return local_request()
+
+
+class Site(ListSpider):
+    """Addresses of the web that lead to pictures, from a list or one by `-a url=`; each may lead to more addresses.
+
+    `cursor` is how many addresses of the list were begun, followed by those still to visit of the last one. An
+    address that cannot be read is passed over, unless none can.
+    """
+
+    first_cursor: ClassVar[Any] = [0]
+    extra_arguments: ClassVar[frozenset[str]] = frozenset({"url"})
+    accept: ClassVar[str] = "text/html,application/xhtml+xml,*/*;q=0.5"
+
+    def visit(self, response: Response, keyword: str) -> tuple[list[ImageItem], list[str]]:
+        """The pictures of an address, and the addresses it leads to, those to visit next first."""
+        raise NotImplementedError
+
+    async def prepare(self, run: Run) -> None:
+        await super().prepare(run)
+        given = self.arguments.extra.get("url")
+        lines = [] if self.file is None else [line for _, line in islice(self.lines(), MOST_ADDRESSES)]
+        chosen = self.arguments.keywords or self.arguments.attempt
+        self.addresses = {
+            word: [given] if given else [line.url for line in lines if not chosen or line.fits(word)]
+            for word in run.slices
+        }
+        self.visited: set[str] = set()
+        self.anything_read = False
+
+    def page_request(self, keyword: str, cursor: Any) -> Request:
+        begun, *rest = cursor
+        addresses = rest or self.addresses[keyword][begun:]
+        if not addresses:
+            return local_request()
+        return Request(addresses[0], headers={"Accept": self.accept}, meta={JUDGED: Kind.PAGE})
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        if response.request is not None and response.request.meta.get(LOCAL):
+            return Page([], cursor, Spent.EXHAUSTED)
+        pictures, further = self.visit(response, keyword)
+        self.anything_read = True
+        self.visited.add(response.url)
+        fresh = [address for address in dict.fromkeys(further) if address not in self.visited]
+        self.visited.update(fresh)
+        return self._after(keyword, cursor, pictures, fresh[:MOST_ADDRESSES])
+
+    def instead(self, keyword: str, cursor: Any, reason: str) -> Page | None:
+        page = self._after(keyword, cursor, [], [])
+        if page.spent and not self.anything_read:
+            return None
+        self.logger.warning("Passed over: %s", reason)
+        return page
+
+    def _after(self, keyword: str, cursor: Any, pictures: list[ImageItem], further: list[str]) -> Page:
+        begun, *rest = cursor
+        rest = [*further, *rest[1:]]
+        begun += len(cursor) == 1
+        more = rest or begun < len(self.addresses[keyword])
+        return Page(pictures, [begun, *rest], None if more else Spent.EXHAUSTED)
+
+    @classmethod
+    def check_arguments(cls, arguments: Arguments) -> None:
+        if "url" not in arguments.extra:
+            super().check_arguments(arguments)

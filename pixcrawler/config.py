@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import Channel
+from pixcrawler.terms import Key
 
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
 HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
@@ -218,6 +219,7 @@ class Config(BaseSettings):
     default_sources: Words = ("openverse",)
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
     opt_out_exempt: Annotated[Words, AfterValidator(_host_names)] = ()  # hosts whose owners permit what they reserve
+    accept_terms: Words = ()  # sources whose terms or robots.txt forbid what we do, unless one has permission
     contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
 
     # Who gets how much at once. A node's slots are in SCRAPYD_NODES.
@@ -310,6 +312,12 @@ class Config(BaseSettings):
     def base_url(source: str) -> str | None:
         """The operator's own address of a source (a mirror, a test server), if there is one."""
         return os.environ.get(BASE_URL_PREFIX + source.upper()) or None
+
+
+def source_key(key: Key) -> SecretStr | None:
+    """The operator's key for a source, if there is one."""
+    value = os.environ.get(key.variable, "").strip()
+    return SecretStr(value) if value else None
 
 
 def variable(field: str) -> str:

@@ -18,15 +18,17 @@ from scrapy.exceptions import UsageError as WrongCommand
 from scrapy.spiderloader import SpiderLoader
 
 from pixcrawler.errors import PixCrawlerError, UsageError
+from pixcrawler.filters import GIVEN, parse_filters
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason, parse_keywords, parse_max_images
 from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
 
 BREAK_OFF = object()  # the signal to end downloads under way
+ASKED = "asked"  # in a request's meta: a question to the source itself, with its key and cookies
 LOCAL = "local"  # in a request's meta: answered without network
 ATTEMPT = re.compile(r"\d+-\d+")
-KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "quality", "rights", "_job"})
+KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "quality", "rights", "_job", *GIVEN})
 
 IN_FLIGHT = 64  # items; each may hold a body, and the pipelines' batch of 64 fills without its timer
 HOST_SHARE = IN_FLIGHT // 2  # of one host: one that hangs, or wants a pause, must not hold up all others
@@ -59,6 +61,7 @@ class Arguments:
     list_file: Path | None
     quality: str | None  # a preset's name
     rights: Policy
+    filters: Mapping[str, str]  # see `filters`
     attempt: str | None  # "<run>-<attempt>": the rest is read from the database
     extra: Mapping[str, str]  # what the source adds
 
@@ -77,6 +80,7 @@ class Arguments:
             list_file=_list_file(given["list"]) if "list" in given else None,
             quality=parse_preset(given["quality"]) if "quality" in given else None,
             rights=parse_policy(given.get("rights", Policy.ANY)),
+            filters=parse_filters({name: value for name, value in given.items() if name in GIVEN}),
             attempt=attempt,
             extra={name: value for name, value in given.items() if name in extra},
         )

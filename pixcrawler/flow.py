@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import scrapy
 from scrapy.crawler import Crawler
@@ -24,7 +24,10 @@ from pixcrawler.pauses import Pauses
 
 KNOWN_IN_A_ROW = 5_000  # results that bring nothing new; a retried job passes what it knows, which is seldom more
 LEAST_PAGE = 20  # an empty page counts as a small one
+LOOKUPS_AT_ONCE = 8  # of one keyword, as many as a browser opens; a source's delay lies between their beginnings
 LOOK_AHEAD = 64  # items passed over in the search for more whose host may be asked, once there are some
+
+T = TypeVar("T")
 
 END_LEVELS = {AttemptState.FAILED: logging.ERROR, AttemptState.CANCELLED: logging.INFO}
 
@@ -36,6 +39,7 @@ class Page:
     items: list[ImageItem]
     cursor: Any = None  # JSON: where the next page begins
     spent: Spent | None = None  # set: there is no next page
+    lookups: list[Request] = field(default_factory=list)  # to be asked for one picture or a few each, then it is over
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Share:
     spent: Spent | None
     known_in_a_row: int = 0  # results since the last one that was new
     waiting: deque[ImageItem] = field(default_factory=deque)  # booked, not yet begun
+    page: Page | None = None  # read, and not yet booked: its look-ups go on
+    looked_up: bool = False  # one of them was answered
 
 
 class Flow(scrapy.Spider):
@@ -63,7 +69,7 @@ class Flow(scrapy.Spider):
     lease_lost: Callable[[LeaseLost], None]  # ends the process without a word to the database
     stored_file: Callable[[str], Awaitable[bytes]]  # reads a storage key
 
-    _asker: Asker[Page]
+    _asker: Asker
 
     def page_request(self, keyword: str, cursor: Any) -> Request:
         raise NotImplementedError
@@ -71,9 +77,14 @@ class Flow(scrapy.Spider):
     def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
         raise NotImplementedError
 
-    def finish_page(self, page: Page, cursor: Any) -> Page:
-        """Adds what the shape of the source knows about a page's end."""
-        return page
+    def read_lookup(self, response: Response, keyword: str) -> list[ImageItem]:
+        raise NotImplementedError
+
+    def instead(self, keyword: str, cursor: Any, reason: str) -> Page | None:
+        raise NotImplementedError
+
+    def admit(self, options: Mapping[str, Any]) -> None:
+        raise NotImplementedError
 
     async def prepare(self, run: Run) -> None:
         raise NotImplementedError
@@ -97,6 +108,7 @@ class Flow(scrapy.Spider):
         self._ready: asyncio.Queue[ImageItem | None] = asyncio.Queue()
         if not self.arguments.attempt:
             self.check_arguments(self.arguments)
+            self.admit({})
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -104,7 +116,7 @@ class Flow(scrapy.Spider):
             spider = super().from_crawler(crawler, *args, **kwargs)
         except UsageError as error:
             leave(error)
-        spider._asker = Asker[Page](crawler, spider.name, spider.delay, lambda: spider.stopping)
+        spider._asker = Asker(crawler, spider.name, spider.delay, lambda: spider.stopping)
         return spider
 
     def end(self, outcome: Outcome) -> None:
@@ -130,6 +142,7 @@ class Flow(scrapy.Spider):
             if self.run is None:
                 self.logger.info("Nothing to crawl: the attempt is not ours, or its job has ended")
             else:
+                self.admit(self.run.options)
                 await self.prepare(self.run)
         except PixCrawlerError as error:
             self.give_up(error)
@@ -254,29 +267,75 @@ class Flow(scrapy.Spider):
             await self.window.change()
 
     async def _turn_page(self, share: Share) -> None:
+        """Asks for the next page, or for some of the look-ups of the last one, and books what came."""
+        page = share.page or await self._ask_page(share)
+        if page is None:
+            return
+        if not page.lookups:
+            await self._book(page, share)
+            return
+        share.page = page
+        some, page.lookups = page.lookups[:LOOKUPS_AT_ONCE], page.lookups[LOOKUPS_AT_ONCE:]
+        items = await self._look_up(some, share, last=not page.lookups)
+        if self.stopping:
+            return  # the page is asked for again
+        if page.lookups:
+            await self._take_in([*page.items, *items], share.cursor, None, share)
+            page.items = []
+        else:
+            page.items += items
+            share.page, share.looked_up = None, False
+            await self._book(page, share)
+
+    async def _ask_page(self, share: Share) -> Page | None:
         answer = await self._asker.ask(
             lambda: self.page_request(share.keyword, share.cursor),
-            lambda response: self._read(response, share),
+            lambda response: self._read(response, self.read_page, share.keyword, share.cursor),
             self.handle_httpstatus_list,
         )
-        if isinstance(answer, Outcome):
+        if not isinstance(answer, Outcome):
+            return answer
+        unread = answer.state in (AttemptState.FAILED, AttemptState.LOST)
+        page = self.instead(share.keyword, share.cursor, answer.reason) if unread else None
+        if page is None:
             self.end(answer)
-        elif answer is not None:
-            await self._book(answer, share)
+        return page
+
+    async def _look_up(self, requests: list[Request], share: Share, *, last: bool) -> list[ImageItem]:
+        """The pictures that look-ups bring. That one fails is no harm, unless all of a page do."""
+        answers = await asyncio.gather(*(self._ask_lookup(request, share) for request in requests))
+        failures = [answer for answer in answers if isinstance(answer, Outcome)]
+        share.looked_up = share.looked_up or len(failures) < len(answers)
+        for failure in failures:
+            if failure.state is not AttemptState.FAILED or (last and not share.looked_up):
+                self.end(failure)
+            else:
+                self.logger.warning("Passed over: %s", failure.reason)
+        return [item for answer in answers if isinstance(answer, list) for item in answer]
+
+    async def _ask_lookup(self, request: Request, share: Share) -> list[ImageItem] | Outcome | None:
+        return await self._asker.ask(
+            request.copy,
+            lambda response: self._read(response, self.read_lookup, share.keyword),
+            self.handle_httpstatus_list,
+        )
 
     async def _book(self, page: Page, share: Share) -> None:
         if page.cursor == share.cursor and not page.spent:
             page.spent = Spent.EXHAUSTED  # a source that does not move on would never end
         if share.known_in_a_row >= KNOWN_IN_A_ROW:
             page.spent = page.spent or Spent.EXHAUSTED  # nor would one that goes in circles
-        new = await self.ledger.add_page(share.keyword, page.items, page.cursor, page.spent)
-        share.known_in_a_row = 0 if new else share.known_in_a_row + max(len(page.items), LEAST_PAGE)
-        share.waiting.extend(new)
+        await self._take_in(page.items, page.cursor, page.spent, share)
         share.cursor, share.spent = page.cursor, page.spent
 
-    def _read(self, response: Response, share: Share) -> Page:
+    async def _take_in(self, items: list[ImageItem], cursor: Any, spent: Spent | None, share: Share) -> None:
+        new = await self.ledger.add_page(share.keyword, items, cursor, spent)
+        share.known_in_a_row = 0 if new else share.known_in_a_row + max(len(items), LEAST_PAGE)
+        share.waiting.extend(new)
+
+    def _read(self, response: Response, read: Callable[..., T], *about: Any) -> T:
         try:
-            return self.finish_page(self.read_page(response, share.keyword, share.cursor), share.cursor)
+            return read(response, *about)
         except PixCrawlerError:
             raise
         except Exception as error:

@@ -38,8 +38,7 @@ DOWNLOADER_MIDDLEWARES = {
     "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
     # Behind the firewall: what may not be fetched at all is not asked about.
     "pixcrawler.middlewares.optout.OptOutMiddleware": 900,
-    # An image and an API's page need none of these.
-    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    # An image and an API's page need none of these. (Cookies are for sources' pages only: `dont_merge_cookies`.)
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # unpack does it

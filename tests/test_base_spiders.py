@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
@@ -18,13 +19,13 @@ from scrapy.http import Request, Response
 
 from pixcrawler import asking
 from pixcrawler.asking import Asker, checked
-from pixcrawler.base_spiders import Page, PagedSearch, UrlList
+from pixcrawler.base_spiders import Page, PagedSearch, Terms, UrlList
 from pixcrawler.crawling import HOST_SHARE, IN_FLIGHT, Arguments, Window
 from pixcrawler.errors import SourceRefused, SourceSaysLater, UsageError
 from pixcrawler.flow import Share
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
-from pixcrawler.ledger import Pause
+from pixcrawler.ledger import Pause, Run
 from pixcrawler.pauses import NO_RETRY_AFTER, HostPaused, retry_after
 
 
@@ -34,10 +35,25 @@ class Search(PagedSearch):
     delay = 3.0
     page_size = 20
     cap = 60
+    terms = Terms(url="", datasets="", attribution="")
+    ending: Spent | None = None  # of every page
+
+    def search(self, keyword: str, cursor: Any, narrowed: Mapping[str, str]) -> Request:
+        return self.ask("search", {"q": keyword, "page": cursor, **narrowed})
+
+    def found(self, response: Response, keyword: str, cursor: Any) -> Page:
+        return Page([], spent=self.ending)
+
+
+class InParts(Search):
+    name = "in_parts"
+    split_by: ClassVar[dict[str, Sequence[str]]] = {"colour": ("red", "blue"), "year": ("old", "new")}
+    filters: ClassVar[dict[str, Any]] = {"colour": {"red": {"colour": "red"}}}
 
 
 class Lists(UrlList):
     name = "lists"
+    terms = Terms(url="", datasets="", attribution="")
     extra_arguments = frozenset({"url_column"})
 
 
@@ -107,11 +123,45 @@ def test_an_operators_address_is_asked_without_delay(settings_env: Callable[...,
     assert (spider.base_url, spider.delay) == ("http://127.0.0.1:2", 0)
 
 
+def read_all(spider: Search) -> list[tuple[dict[str, str], Spent | None]]:
+    """What is asked until there is no more, and what each page came to."""
+    spider.ledger = Nobody()  # type: ignore[assignment]
+    asked, cursor, spent = [], spider.first_cursor, None
+    while spent is None:
+        request = spider.page_request("otter", cursor)
+        page = spider.read_page(Response(request.url), "otter", cursor)
+        cursor, spent = page.cursor, page.spent
+        asked.append((dict(parse_qsl(urlsplit(request.url).query)), spent))
+    return asked
+
+
+class Nobody:
+    run = Run("", {}, "", {})
+
+
 def test_a_search_is_capped_at_its_cap() -> None:
-    spider = Search(keywords="otter")
-    assert spider.finish_page(Page([], 3), 2).spent is None
-    assert spider.finish_page(Page([], 4), 3).spent is Spent.CAPPED
-    assert spider.finish_page(Page([], 4, Spent.EXHAUSTED), 3).spent is Spent.EXHAUSTED
+    asked = read_all(Search(keywords="otter"))
+    assert [(query["page"], spent) for query, spent in asked] == [("1", None), ("2", None), ("3", Spent.CAPPED)]
+
+
+def test_a_search_seen_to_its_end_needs_no_parts() -> None:
+    spider = InParts(keywords="otter")
+    spider.ending = Spent.EXHAUSTED
+    assert read_all(spider) == [({"q": "otter", "page": "1"}, Spent.EXHAUSTED)]
+
+
+def test_a_search_at_its_cap_goes_on_in_parts() -> None:
+    asked = read_all(InParts(keywords="otter"))
+    parts = [(query.get("colour"), query.get("year")) for query, _ in asked[::3]]
+    assert parts == [(None, None), ("red", "old"), ("red", "new"), ("blue", "old"), ("blue", "new")]
+    assert [query["page"] for query, _ in asked] == ["1", "2", "3"] * 5
+    assert [spent for _, spent in asked] == [None] * 14 + [Spent.CAPPED]
+
+
+def test_what_a_filter_has_narrowed_is_not_split() -> None:
+    asked = read_all(InParts(keywords="otter", colour="red"))
+    assert {query["colour"] for query, _ in asked} == {"red"}
+    assert [query.get("year") for query, _ in asked[::3]] == [None, "old", "new"]
 
 
 Moves = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40), st.booleans()), max_size=60)
@@ -230,7 +280,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome | int | None]:
 
     def run(source: Any, delay: float = 0.0, times: int = 1) -> Outcome | int | None:
         async def several() -> Outcome | int | None:
-            asker = Asker[int](source, "search", delay, lambda: source.stopped)
+            asker = Asker(source, "search", delay, lambda: source.stopped)
             made = [
                 asker.ask(lambda: Request("https://search.example"), lambda answer: answer.status, ())
                 for _ in range(times)

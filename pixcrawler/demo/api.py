@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pixcrawler.demo.catalogue import Entry
@@ -14,8 +14,8 @@ BURST, SUSTAINED = 20, 200  # requests a minute and a day; announced, not enforc
 Answer = tuple[int, dict[str, Any]]
 
 
-def search(entries: Sequence[Entry], asked: Mapping[str, str], base: str) -> Answer:
-    """Status and body for `GET /v1/images/` with these parameters; `base` is the address before every path."""
+def search(found: Sequence[Entry], asked: Mapping[str, str], records: Callable[[Sequence[Entry]], list[Any]]) -> Answer:
+    """Status and body for `GET /v1/images/` with these parameters; `records` tells of the entries on a page."""
     wrong: dict[str, list[str]] = {}
     page = _number(asked, "page", 1, wrong)
     size = _number(asked, "page_size", PAGE_SIZE, wrong)
@@ -25,13 +25,13 @@ def search(entries: Sequence[Entry], asked: Mapping[str, str], base: str) -> Ans
         return 401, {"detail": f"page_size may not exceed {PAGE_SIZE} for anonymous requests"}
     if page * size > DEPTH:
         return 401, {"detail": f"pagination depth may not exceed {DEPTH} for anonymous requests"}
-    found = [entry for entry in entries if entry.in_api and _matches(entry, asked.get("q", ""))][:DEPTH]
+    found = found[:DEPTH]
     return 200, {
         "result_count": len(found),
         "page_count": -(-len(found) // size),
         "page_size": size,
         "page": page,
-        "results": [_item(entry, base) for entry in found[(page - 1) * size : page * size]],
+        "results": records(found[(page - 1) * size : page * size]),
     }
 
 
@@ -56,11 +56,13 @@ def _number(asked: Mapping[str, str], name: str, default: int, wrong: dict[str, 
     return default
 
 
-def _matches(entry: Entry, query: str) -> bool:
+def matches(entry: Entry, query: str) -> bool:
+    """Whether searching for this finds the entry."""
     return " ".join(query.strip(' "').casefold().split()) == entry.keyword.casefold()
 
 
-def _item(entry: Entry, base: str) -> dict[str, Any]:
+def item(entry: Entry, base: str) -> dict[str, Any]:
+    """What is told of an entry; `base` is the address before every path."""
     detail = f"{base}/v1/images/{entry.id}/"
     person = f"{base}/people/{entry.creator.split()[0].lower()}" if entry.creator else None
     words = entry.keyword.split()

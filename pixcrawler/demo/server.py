@@ -93,7 +93,11 @@ class Handler(BaseHTTPRequestHandler):
             detail = "Request was throttled. Expected available in 1 seconds."
             self._json(429, {"detail": detail}, {"Retry-After": "1", **limits})
         else:
-            self._json(*api.search(self.server.entries, asked, self.server.url), limits)
+            found = [entry for entry in self.server.entries if entry.in_api and api.matches(entry, asked.get("q", ""))]
+            self._json(*api.search(found, asked, self._records), limits)
+
+    def _records(self, entries: Sequence[Entry]) -> list[Any]:
+        return [api.item(entry, self.server.url) for entry in entries]
 
     def _picture(self, entry: Entry) -> None:
         match entry.kind:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from weakref import WeakValueDictionary
 
+from scrapy.core.downloader.handlers import http11
 from scrapy.core.downloader.handlers.http11 import (
     HTTP11DownloadHandler,
     _LenientHTTP11ClientFactory,
@@ -24,6 +25,7 @@ from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.crawling import BREAK_OFF
 from pixcrawler.items import host_of
 from pixcrawler.jobs import Reason
+from pixcrawler.middlewares.keys import HidesKey, key_of, with_key, without_key
 from pixcrawler.pauses import Pauses
 
 LONGEST_HEAD = 2**18  # bytes of status line and headers; Twisted bounds a line, not their number
@@ -59,9 +61,21 @@ class FencedDownloadHandler(HTTP11DownloadHandler):
         async with room, self._turn(host):
             await self._wait_for_end_of_pause(host)
             self._refuse_late()
-            response = await self._until_broken_off(super().download_request(request))
+            response = await self._until_broken_off(self._download(request))
             self._pauses.heed(host, response)  # before the next one is let in
             return response
+
+    async def _download(self, request: Request) -> Response:
+        spider = self._crawler.spider
+        key = key_of(request, spider) if isinstance(spider, ImageSpider) else None
+        if key is None:
+            return await super().download_request(request)
+        hides_key = HidesKey(key)
+        http11.logger.addFilter(hides_key)
+        try:
+            return without_key(await super().download_request(with_key(request, key)), request, key)
+        finally:
+            http11.logger.removeFilter(hides_key)
 
     @property
     def _pauses(self) -> Pauses:

@@ -117,6 +117,7 @@ def _request(url: str, seconds: float) -> Request:
         RECEIVED: 0,
         "download_timeout": max(seconds, 0.1),
         "max_retry_times": 0,  # a host that is slow would be waited for twice
+        "dont_merge_cookies": True,
         "dont_redirect": True,  # followed here: further than pictures are
     }
     # Not compressed: what is cut at `LIMIT` could not be unpacked.

@@ -86,7 +86,7 @@ class DownloadPipeline(ImagesPipeline):
         if not self.spider.ledger.missing(item.keyword):
             raise Rejected(Reason.OVER_QUOTA)
         try:
-            meta = {ITEM_KEY: item.key, JUDGED: Kind.IMAGE}
+            meta = {ITEM_KEY: item.key, JUDGED: Kind.IMAGE, "dont_merge_cookies": True}
             return [Request(item.url, headers={"Accept": ACCEPT}, meta=meta)]
         except ValueError as error:
             raise Rejected(Reason.BAD_URL, str(error)) from None

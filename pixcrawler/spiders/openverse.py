@@ -1,19 +1,17 @@
 """Openverse, the catalogue of openly licensed images. Documentation: https://api.openverse.org/v1/"""
 
 import json
-from html import unescape
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from scrapy.http import Request, Response
-from w3lib.html import remove_tags
 
-from pixcrawler.base_spiders import Page, PagedSearch
+from pixcrawler.base_spiders import Page, PagedSearch, Terms, each
 from pixcrawler.errors import SourceRefused
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Spent
 
-SAME = ("creator_url", "license_url", "width", "height", "filesize")  # fields called alike there and here
+SAME = ("title", "creator", "creator_url", "license_url", "attribution", "width", "height", "filesize")
 MIME = {"jpg": "jpeg", "tif": "tiff", "svg": "svg+xml"}
 
 
@@ -24,36 +22,53 @@ class Openverse(PagedSearch):
     page_size = 20  # the most without a key
     cap = 240
     handle_httpstatus_list = (400, 401)  # their bodies say why
+    terms = Terms(
+        url="https://docs.openverse.org/terms_of_service.html",
+        datasets="allowed within the limits of the API; each picture under its own licence",
+        attribution="credit each picture by its attribution line, and Openverse as the way to it",
+    )
+    fields = ("page_url", "title", "creator", "license", "license_url", "attribution", "source_id")
+    filters = {
+        "size": each("size", "small", "medium", "large"),
+        "aspect": each("aspect_ratio", "square", "wide", "tall"),
+        "type": {"photo": {"category": "photograph"}, "illustration": {"category": "illustration"}},
+        "licence": {
+            "commercial": {"license_type": "commercial"},
+            "derivatives": {"license_type": "modification"},
+            "public-domain": {"license": "cc0,pdm"},
+        },
+        "safe": {"off": {"mature": "true"}, "moderate": {"mature": "false"}, "strict": {"mature": "false"}},
+    }
+    split_by = {
+        "license": ("by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd", "cc0", "pdm", "sampling+", "nc-sampling+"),
+        "aspect_ratio": ("wide", "tall", "square"),
+    }
 
-    def page_request(self, keyword: str, cursor: Any) -> Request:
-        query = urlencode({"q": keyword, "page": cursor, "page_size": self.page_size})
-        return Request(f"{self.base_url}/v1/images/?{query}", headers={"Accept": "application/json"})
+    def search(self, keyword: str, cursor: Any, narrowed: Mapping[str, str]) -> Request:
+        return self.ask("v1/images/", {"q": keyword, "page": cursor, "page_size": self.page_size, **narrowed})
 
-    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+    def found(self, response: Response, keyword: str, cursor: Any) -> Page:
         answer = json.loads(response.body)
+        if response.status == 401 and "pagination depth" in answer["detail"]:
+            return Page([], spent=Spent.CAPPED)
         if response.status != 200:
-            return refused(response.status, answer["detail"], cursor)
-        items = [self.item(keyword, result) for result in answer["results"]]
-        last = not items or cursor >= answer["page_count"]
+            raise SourceRefused(f"answered {response.status}: {sentence(answer['detail'])}")
+        items = self.items(keyword, answer["results"])
         at_end = Spent.CAPPED if answer["result_count"] >= self.cap else Spent.EXHAUSTED  # a larger count is not told
-        return Page(items, cursor + 1, at_end if last else None)
+        return Page(items, spent=at_end if not items or cursor >= answer["page_count"] else None)
 
-    def item(self, keyword: str, said: dict[str, Any]) -> ImageItem:
-        facts: dict[str, Any] = {name: said.get(name) or None for name in SAME}
-        facts |= {name: plain(said.get(name)) for name in ("title", "creator", "attribution")}
-        facts |= {"page_url": said.get("foreign_landing_url"), "source_id": said.get("id")}
-        facts["license"] = " ".join(filter(None, (said.get("license"), said.get("license_version")))) or None
-        if kind := said.get("filetype"):
-            facts["mime"] = f"image/{MIME.get(kind, kind)}"
-        return ImageItem(said["url"] or "", self.name, keyword, **facts)
+    def item(self, keyword: str, record: Any) -> ImageItem:
+        kind = record.get("filetype")
+        return self.picture(
+            keyword,
+            record["url"],
+            page_url=record.get("foreign_landing_url"),
+            source_id=record["id"],
+            license=" ".join(filter(None, (record.get("license"), record.get("license_version")))),
+            mime=f"image/{MIME.get(kind, kind)}" if kind else None,
+            **{name: record.get(name) for name in SAME},
+        )
 
 
-def plain(text: str | None) -> str | None:
-    return " ".join(unescape(remove_tags(text or "")).split()) or None
-
-
-def refused(status: int, detail: Any, cursor: int) -> Page:
-    if status == 401 and "pagination depth" in detail:
-        return Page([], cursor, Spent.CAPPED)
-    sentence = "; ".join(" ".join(texts) for texts in detail.values()) if isinstance(detail, dict) else detail
-    raise SourceRefused(f"answered {status}: {sentence}")
+def sentence(detail: Any) -> str:
+    return "; ".join(" ".join(texts) for texts in detail.values()) if isinstance(detail, dict) else str(detail)

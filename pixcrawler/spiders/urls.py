@@ -1,13 +1,11 @@
 """A list of image addresses in a file, with what the list says of each picture."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from scrapy.http import Response
 
-from pixcrawler.base_spiders import Arguments, Page, UrlList
+from pixcrawler.base_spiders import Arguments, Page, Robots, Terms, UrlList
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Spent
 from pixcrawler.ledger import Run
@@ -16,31 +14,30 @@ from pixcrawler.lists import COLUMNS, Line, read_lines
 
 class Urls(UrlList):
     name = "urls"
+    terms = Terms(
+        url="",
+        datasets="those of the sites the list names",
+        attribution="as the list says, or the pages of the pictures",
+        robots=Robots.OBEYED,
+    )
     extra_arguments = frozenset(f"{field}_column" for field in COLUMNS)
-    folder: TemporaryDirectory[str] | None = None
 
     @classmethod
     def check_arguments(cls, arguments: Arguments) -> None:
         super().check_arguments(arguments)
-        next(lines_of(arguments, arguments.list_file or Path(), 0))
+        assert arguments.list_file is not None
+        next(read_lines(arguments.list_file, start=0, columns=columns_of(arguments)))
 
     async def prepare(self, run: Run) -> None:
+        await super().prepare(run)
         self.readers: dict[tuple[str, int], Iterator[tuple[int, Line]]] = {}  # by keyword and cursor
-        key = run.options.get("list", "")
-        self.file = self.arguments.list_file or self.copied(key, await self.stored_file(key))
 
-    def copied(self, key: str, content: bytes) -> Path:
-        self.folder = TemporaryDirectory(prefix="pixcrawler-")
-        file = Path(self.folder.name, PurePosixPath(key).name)
-        file.write_bytes(content)
-        return file
-
-    def closed(self, reason: str) -> None:
-        if self.folder:
-            self.folder.cleanup()
+    def lines(self, start: int = 0) -> Iterator[tuple[int, Line]]:
+        assert self.file is not None
+        return read_lines(self.file, start=start, columns=columns_of(self.arguments))
 
     def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
-        reader = self.readers.pop((keyword, cursor), None) or lines_of(self.arguments, self.file, cursor)
+        reader = self.readers.pop((keyword, cursor), None) or self.lines(cursor)
         wanted = max(16, self.ledger.missing(keyword))  # no more: other keywords want some; 16: not one at a time
         chosen = self.arguments.keywords or self.arguments.attempt
         page = Page([], cursor, Spent.EXHAUSTED)
@@ -54,6 +51,5 @@ class Urls(UrlList):
         return page
 
 
-def lines_of(arguments: Arguments, file: Path, start: int) -> Iterator[tuple[int, Line]]:
-    columns = {name.removesuffix("_column"): column for name, column in arguments.extra.items()}
-    return read_lines(file, start=start, columns=columns)
+def columns_of(arguments: Arguments) -> dict[str, str]:
+    return {name.removesuffix("_column"): column for name, column in arguments.extra.items()}
