@@ -45,7 +45,7 @@ class Asker:
         waited, pauses = 0.0, iter(PAUSES)
         while not self.stopping():
             try:
-                return read(await self._answer(request(), understood))
+                return read(await self.answer(request(), understood))
             except PixCrawlerError as error:
                 failure = error
             if self.stopping():
@@ -64,7 +64,8 @@ class Asker:
                     return Outcome(AttemptState.FAILED, f"{self.name}: {failure}")
         return None
 
-    async def _answer(self, request: Request, understood: Container[int]) -> Response:
+    async def answer(self, request: Request, understood: Container[int]) -> Response:
+        """The answer to one question, at the source's pace. Raises what its status, or its lack, means."""
         request.meta.update({ASKED: True, "dont_retry": True})  # how soon to ask again is decided above
         async with self._turn:
             clock = asyncio.get_running_loop().time

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from html import unescape
 from itertools import islice, product
@@ -10,27 +13,29 @@ from math import ceil
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from scrapy.http import Request, Response
 from w3lib.html import remove_tags
 
 from pixcrawler.config import config, source_key
-from pixcrawler.crawling import LOCAL, Arguments
+from pixcrawler.crawling import Arguments
 from pixcrawler.errors import SourceRefused, UsageError
-from pixcrawler.filters import Filter, Mappings, Parameters, parameters, refusal
+from pixcrawler.filters import Filter, Mappings, Parameters, misfit, parameters, refusal, span
 from pixcrawler.flow import Flow, Page, local_request
-from pixcrawler.items import ImageItem
+from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import Spent
 from pixcrawler.ledger import Run
 from pixcrawler.lists import Line, read_lines
 from pixcrawler.opt_outs import JUDGED, Kind
+from pixcrawler.pauses import retry_after
 from pixcrawler.rendering import rendered
 from pixcrawler.rights import Policy, parse_policy
 from pixcrawler.terms import Key, Robots, Source, Terms
 
 __all__ = [
     "Arguments",
+    "DatedSearch",
     "ImageSpider",
     "Key",
     "Page",
@@ -41,18 +46,41 @@ __all__ = [
     "Terms",
     "UrlList",
     "each",
+    "engine_terms",
     "rendered",
+    "retry_after",
+    "words_of",
 ]
 
+LINE_END = re.compile(r"<(?:br|/p|/div|/li)\b[^>]*>", re.IGNORECASE)  # of markup: words do not run together there
+SIGNS = re.compile(r'[-+!(){}\[\]^"~*?:\\/&|<>=]')
 TEXTS = frozenset({"title", "creator", "attribution", "license"})
 NUMBERS = frozenset({"width", "height", "filesize"})
-MOST_ADDRESSES = 50_000  # of one list, or from one page: as many as a sitemap may name
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"
+MOST_ADDRESSES = 50_000  # of one list: as many as a sitemap may name
+DAY = 86_400  # seconds
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)  # what a record of another shape raises
 
 
-def each(parameter: str, *values: str) -> dict[str, Parameters]:
-    """A filter whose values a source calls as we do."""
-    return {value: {parameter: value} for value in values}
+def each(parameter: str, *values: str, **others: str) -> dict[str, Parameters]:
+    """A filter whose values a source calls as we do, or otherwise: `teal="turquoise"`."""
+    return {value: {parameter: name} for value, name in (dict(zip(values, values, strict=True)) | others).items()}
+
+
+def words_of(keyword: str) -> str:
+    """Its words alone, in small letters: in queries of Lucene's kind signs mean something, and so does OR."""
+    return " ".join(SIGNS.sub(" ", keyword.lower()).split())
+
+
+def engine_terms(url: str) -> Terms:
+    """What those of a search engine come to."""
+    return Terms(
+        url,
+        datasets="machines must not search; the pictures belong to the pages they are from",
+        attribution="none of the search's own; pictures come without author and licence",
+        robots=Robots.FORBIDDEN,
+        consent="robots.txt forbids its search pages",
+    )
 
 
 class ImageSpider(Flow):
@@ -66,6 +94,7 @@ class ImageSpider(Flow):
 
     terms: ClassVar[Terms]
     key: ClassVar[Key | None] = None  # without it the source does not answer
+    as_browser: ClassVar[bool] = False  # it answers only who names a browser; who we are is said behind it
     cap: ClassVar[int | None] = None  # results it shows for one question at most, however many it has
     needs_list: ClassVar[bool] = False  # it is told where to look, not what for
     fields: ClassVar[tuple[str, ...]] = ()  # facts it tells of nearly every picture: a check misses them
@@ -103,8 +132,7 @@ class ImageSpider(Flow):
     @classmethod
     def known(cls) -> Source:
         """What is known of the source without asking it."""
-        filters = {name: tuple(values) for name, values in cls.filters.items()}
-        return Source(cls.name, cls.terms, cls.key, cls.cap, cls.needs_list, cls.fields, filters)
+        return Source(cls.name, cls.terms, cls.key, cls.cap, cls.needs_list, cls.fields, cls.filters)
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -129,6 +157,17 @@ class ImageSpider(Flow):
         licence = {Filter.LICENCE: policy} if policy is not Policy.ANY else {}
         return parameters(self.filters, self.wanted(options) | licence, self.joined_by)
 
+    def misfit(self, inspection: Inspection) -> str | None:
+        """The filter that a picture does not fit, and its source could not be asked for; None: it fits."""
+        wanted = self.wanted(self.ledger.run.options)
+        return misfit(self.filters, wanted, inspection.width, inspection.height)
+
+    def is_of_date(self, day: str) -> bool:
+        """Whether a day, such as 2019-05-01 with or without a time, is within the date that is wanted."""
+        wanted = self.wanted(self.ledger.run.options).get(Filter.DATE)
+        since, until = span(wanted) if wanted else ("", "9999")
+        return str(since) <= day[:10] <= str(until)
+
     def ask(self, path: str, query: Mapping[str, Any] | None = None, **headers: str) -> Request:
         """A request for a path of the source, or for another address; `query` without what is None.
 
@@ -137,10 +176,15 @@ class ImageSpider(Flow):
         asked = urlencode({name: value for name, value in (query or {}).items() if value is not None}, doseq=True)
         url = urljoin(f"{self.base_url}/", path)
         sent = {"Accept": "application/json"} | {name.replace("_", "-").title(): text for name, text in headers.items()}
+        if self.as_browser:
+            sent["User-Agent"] = f"{BROWSER} {config().user_agent}"
         return Request(f"{url}{'&' if '?' in url else '?'}{asked}" if asked else url, headers=sent)
 
-    def items(self, keyword: str, records: Iterable[Any]) -> list[ImageItem]:
-        """The pictures of an answer. A record that cannot be read is left out; raises `SourceRefused` if none can."""
+    def items(self, keyword: str, records: Iterable[Any], claimed: int = 0) -> list[ImageItem]:
+        """The pictures of an answer. A record that cannot be read is left out; raises `SourceRefused` if none can.
+
+        It does so too if there are no records, though the source has `claimed` some.
+        """
         found, broken, others = [], [], 0
         for record in records:
             try:
@@ -155,12 +199,24 @@ class ImageSpider(Flow):
             if not found:
                 raise SourceRefused(message)
             self.logger.warning("%s: %s", self.name, message)
+        if claimed and not found and not others:
+            raise SourceRefused(f"tells of {claimed} pictures and shows none")
         return found
+
+    def lookups(self, keyword: str, records: Iterable[Any], claimed: int = 0, **headers: str) -> list[Request]:
+        """A question for each record, at the `url` of its `item`; what else the item knows goes along in `meta`."""
+        found = self.items(keyword, records, claimed)
+        return [self.ask(item.url, None, **headers).replace(meta=_known(item)) for item in found]
 
     def picture(self, keyword: str, url: str | None, **facts: Any) -> ImageItem:
         """An item; texts lose their markup, numbers may be texts, what is empty or no number is left out."""
         known = {name: _fact(name, value) for name, value in facts.items()}
         return ImageItem(url or "", self.name, keyword, **{name: value for name, value in known.items() if value})
+
+
+def _known(item: ImageItem) -> dict[str, Any]:
+    facts = {name: fact for name, fact in item.facts().items() if name not in ("url", "key", "source", "keyword")}
+    return {"known": facts} if facts else {}
 
 
 def _fact(name: str, value: Any) -> Any:
@@ -173,7 +229,7 @@ def _fact(name: str, value: Any) -> Any:
 
 def plain(text: Any) -> str | None:
     """The words of a text that may hold markup; None for what is no text or has none."""
-    return " ".join(unescape(remove_tags(text)).split()) or None if isinstance(text, str) else None
+    return " ".join(unescape(remove_tags(LINE_END.sub(" ", text))).split()) or None if isinstance(text, str) else None
 
 
 def _number(value: Any) -> int | None:
@@ -193,6 +249,16 @@ class Search(ImageSpider):
     def found(self, response: Response, keyword: str, cursor: Any) -> Page:
         """What was answered? With `spent` set where there is no more."""
         raise NotImplementedError
+
+    @cached_property
+    def _tried(self) -> set[tuple[Any, ...]]:
+        return set()
+
+    def first_time(self, *about: Any) -> bool:
+        """Whether this is met for the first time in this process: another one has to fetch cookies and tokens again."""
+        known = about in self._tried
+        self._tried.add(about)
+        return not known
 
     def page_request(self, keyword: str, cursor: Any) -> Request:
         return self.search(keyword, cursor, self.narrowed)
@@ -249,6 +315,47 @@ class PagedSearch(Search):
         return ceil(self.cap / self.page_size)
 
 
+class DatedSearch(Search):
+    """A search with numbered pages, the first being 1: `search` and `found` get the page's number for `cursor`.
+
+    A question that brings more than the source shows is asked for each half of its time instead: `cursor` is a page's
+    number, then the spans still to ask for, as Unix times with both ends included; without any, for all there is.
+    """
+
+    first_cursor: ClassVar[Any] = (1,)
+    beginning: ClassVar[int]  # Unix time; the source has nothing older
+    between: ClassVar[tuple[str, str]]  # the parameters for a span, which a filter has filled with days
+
+    def page_request(self, keyword: str, cursor: Any) -> Request:
+        page, *spans = cursor
+        is_part = spans or self.between[0] in self.narrowed
+        dates = dict(zip(self.between, map(str, self._span(spans)), strict=True)) if is_part else {}
+        return self.search(keyword, page, {**self.narrowed, **dates})
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        number, *spans = cursor
+        page = self.found(response, keyword, number)
+        page.cursor = [number + 1, *spans]
+        if page.spent:
+            since, until = self._span(spans)
+            rest = spans[1:]
+            if page.spent is Spent.CAPPED and since < until:
+                middle = (since + until) // 2
+                rest = [[middle + 1, until], [since, middle], *rest]
+            page.cursor, page.spent = [1, *rest], None if rest else page.spent
+        return page
+
+    def _span(self, spans: Sequence[Sequence[int]]) -> Sequence[int]:
+        """The first of some spans, else all the time a filter leaves."""
+        since, until = (self.narrowed.get(name) for name in self.between)
+        first = max(self.beginning, _midnight(since)) if since else self.beginning
+        return spans[0] if spans else (first, _midnight(until) + DAY - 1 if until else int(time.time()))
+
+
+def _midnight(day: str) -> int:
+    return int(datetime.fromisoformat(f"{day}T00:00:00Z").timestamp())
+
+
 class ListSpider(ImageSpider):
     """The base of sources that are told where to look, by a list in a file."""
 
@@ -302,16 +409,22 @@ class UrlList(ListSpider):
 class Site(ListSpider):
     """Addresses of the web that lead to pictures, from a list or one by `-a url=`; each may lead to more addresses.
 
-    `cursor` is how many addresses of the list were begun, followed by those still to visit of the last one. An
-    address that cannot be read is passed over, unless none can.
+    `cursor` is how many addresses of the list were begun, followed by those still to visit of the last one; with one
+    that was read in part stands how many of its finds were taken. An address that cannot be read is passed over,
+    unless none can.
     """
 
     first_cursor: ClassVar[Any] = [0]
+    delay = 0.5  # as a person who turns pages
     extra_arguments: ClassVar[frozenset[str]] = frozenset({"url"})
     accept: ClassVar[str] = "text/html,application/xhtml+xml,*/*;q=0.5"
+    page_size: ClassVar[int] = 1000  # finds of an address that are taken at once
 
-    def visit(self, response: Response, keyword: str) -> tuple[list[ImageItem], list[str]]:
-        """The pictures of an address, and the addresses it leads to, those to visit next first."""
+    def visit(self, response: Response, keyword: str) -> Iterator[ImageItem | Request | str]:
+        """What is found at an address, in its order: pictures, look-ups, and further addresses to visit.
+
+        It is read as far as it is wanted. Raises `SourceRefused` for what is not of the kind it should be.
+        """
         raise NotImplementedError
 
     async def prepare(self, run: Run) -> None:
@@ -323,41 +436,81 @@ class Site(ListSpider):
             word: [given] if given else [line.url for line in lines if not chosen or line.fits(word)]
             for word in run.slices
         }
-        self.visited: set[str] = set()
+        self.visited: set[tuple[str, str]] = set()  # keyword and address
+        self.under_way: dict[tuple[str, str, int], Iterator[ImageItem | Request | str]] = {}  # and finds taken
         self.anything_read = False
 
     def page_request(self, keyword: str, cursor: Any) -> Request:
-        begun, *rest = cursor
-        addresses = rest or self.addresses[keyword][begun:]
-        if not addresses:
+        address, taken = self._place(keyword, cursor)
+        if address is None or (keyword, address, taken) in self.under_way:
             return local_request()
-        return Request(addresses[0], headers={"Accept": self.accept}, meta={JUDGED: Kind.PAGE})
+        if not is_web_address(address):
+            raise SourceRefused(f"{address!r} is no address")
+        return self.visiting(Request(address, headers={"Accept": self.accept}))
+
+    def visiting(self, request: Request) -> Request:
+        """The request, as it is made of web pages: their owners are asked first."""
+        return request.replace(meta=request.meta | {JUDGED: Kind.PAGE})
 
     def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
-        if response.request is not None and response.request.meta.get(LOCAL):
+        address, taken = self._place(keyword, cursor)
+        if address is None:
             return Page([], cursor, Spent.EXHAUSTED)
-        pictures, further = self.visit(response, keyword)
+        finds = self.under_way.pop((keyword, address, taken), None)
+        if finds is None:
+            finds = islice(self.visit(response, keyword), taken, None)
+        some = list(islice(finds, self.page_size))
         self.anything_read = True
-        self.visited.add(response.url)
-        fresh = [address for address in dict.fromkeys(further) if address not in self.visited]
-        self.visited.update(fresh)
-        return self._after(keyword, cursor, pictures, fresh[:MOST_ADDRESSES])
-
-    def instead(self, keyword: str, cursor: Any, reason: str) -> Page | None:
-        page = self._after(keyword, cursor, [], [])
-        if page.spent and not self.anything_read:
-            return None
-        self.logger.warning("Passed over: %s", reason)
+        self.visited |= {(keyword, address), (keyword, response.url)}
+        further = self._fresh(keyword, [find for find in some if isinstance(find, str)])
+        if len(some) == self.page_size:
+            taken += len(some)
+            self.under_way[keyword, address, taken] = finds
+            further.append([address, taken])
+        page = self._after(keyword, cursor, further)
+        page.items = [find for find in some if isinstance(find, ImageItem)]
+        page.lookups = [self.visiting(find) for find in some if isinstance(find, Request)]
         return page
 
-    def _after(self, keyword: str, cursor: Any, pictures: list[ImageItem], further: list[str]) -> Page:
+    def instead(self, keyword: str, cursor: Any, reason: str) -> Page | None:
+        page = self._after(keyword, cursor, [])
+        if page.spent and not self.anything_read:
+            return None
+        self.logger.warning("Passed over: %s (%s)", self._place(keyword, cursor)[0], reason)
+        return page
+
+    def _place(self, keyword: str, cursor: Any) -> tuple[str | None, int]:
+        """The address to visit now, None at the end, and how many of its finds were taken."""
+        begun, *rest = cursor
+        place = (rest or self.addresses[keyword][begun : begun + 1] or [None])[0]
+        return (place[0], place[1]) if isinstance(place, list) else (place, 0)
+
+    def _fresh(self, keyword: str, addresses: list[str]) -> list[Any]:
+        """Those not met before, which they are from now on."""
+        fresh = [address for address in dict.fromkeys(addresses) if (keyword, address) not in self.visited]
+        self.visited.update((keyword, address) for address in fresh)
+        return fresh
+
+    def _after(self, keyword: str, cursor: Any, further: list[Any]) -> Page:
         begun, *rest = cursor
         rest = [*further, *rest[1:]]
         begun += len(cursor) == 1
         more = rest or begun < len(self.addresses[keyword])
-        return Page(pictures, [begun, *rest], None if more else Spent.EXHAUSTED)
+        return Page([], [begun, *rest], None if more else Spent.EXHAUSTED)
 
     @classmethod
     def check_arguments(cls, arguments: Arguments) -> None:
-        if "url" not in arguments.extra:
+        given = arguments.extra.get("url")
+        if given is None:
             super().check_arguments(arguments)
+        elif not is_web_address(given):
+            raise UsageError(f"url: expected an address such as https://example.org/gallery, got {given!r}")
+
+
+def is_web_address(text: str) -> bool:
+    """Whether it can be asked for over HTTP."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -216,11 +216,13 @@ class Config(BaseSettings):
 
     data_dir: Annotated[Path, AfterValidator(lambda p: p.expanduser().absolute())] = Path("data")
     storage: Literal["local"] = "local"
-    default_sources: Words = ("openverse",)
+    # Of a job that names none: those that need neither key nor consent, who has most of everything first.
+    default_sources: Words = ("openverse", "commons", "internetarchive", "nasa", "met", "artic", "rijksmuseum")
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
     opt_out_exempt: Annotated[Words, AfterValidator(_host_names)] = ()  # hosts whose owners permit what they reserve
     accept_terms: Words = ()  # sources whose terms or robots.txt forbid what we do, unless one has permission
     contact: str = "https://github.com/pixcrawler/pixcrawler"  # in the User-Agent; name yourself
+    chromium: Path = Path("/usr/bin/chromium")  # renders the pages of sources that need it
 
     # Who gets how much at once. A node's slots are in SCRAPYD_NODES.
     job_limits: Annotated[Words, AfterValidator(_limits("credits", "jobs")), AfterValidator(_from_nothing)] = (
@@ -330,6 +332,11 @@ def crawl_environment() -> dict[str, str]:
     allowed = (FOR_PYTHON | {variable(field) for field in Config.model_fields}) - NOT_FOR_CRAWLS
     prefixes = (BASE_URL_PREFIX, "LC_")
     return {name: value for name, value in os.environ.items() if name in allowed or name.startswith(prefixes)}
+
+
+def browser_environment() -> dict[str, str]:
+    """The variables a browser may see: what any program goes by, and no secret."""
+    return {name: value for name, value in os.environ.items() if name in FOR_PYTHON or name.startswith("LC_")}
 
 
 def node_variable(option: str) -> str:

@@ -52,7 +52,8 @@ class Share:
     known_in_a_row: int = 0  # results since the last one that was new
     waiting: deque[ImageItem] = field(default_factory=deque)  # booked, not yet begun
     page: Page | None = None  # read, and not yet booked: its look-ups go on
-    looked_up: bool = False  # one of them was answered
+    looked_up: bool = False  # one of them has brought a picture
+    failed: Outcome | None = None  # of one that has not been answered well
 
 
 class Flow(scrapy.Spider):
@@ -284,7 +285,7 @@ class Flow(scrapy.Spider):
             page.items = []
         else:
             page.items += items
-            share.page, share.looked_up = None, False
+            share.page, share.looked_up, share.failed = None, False, None
             await self._book(page, share)
 
     async def _ask_page(self, share: Share) -> Page | None:
@@ -302,16 +303,19 @@ class Flow(scrapy.Spider):
         return page
 
     async def _look_up(self, requests: list[Request], share: Share, *, last: bool) -> list[ImageItem]:
-        """The pictures that look-ups bring. That one fails is no harm, unless all of a page do."""
+        """The pictures that look-ups bring. That one fails is no harm, if another of the page brings some."""
         answers = await asyncio.gather(*(self._ask_lookup(request, share) for request in requests))
-        failures = [answer for answer in answers if isinstance(answer, Outcome)]
-        share.looked_up = share.looked_up or len(failures) < len(answers)
-        for failure in failures:
-            if failure.state is not AttemptState.FAILED or (last and not share.looked_up):
+        items = [item for answer in answers if isinstance(answer, list) for item in answer]
+        share.looked_up = share.looked_up or bool(items)
+        for failure in (answer for answer in answers if isinstance(answer, Outcome)):
+            if failure.state is not AttemptState.FAILED:
                 self.end(failure)
             else:
                 self.logger.warning("Passed over: %s", failure.reason)
-        return [item for answer in answers if isinstance(answer, list) for item in answer]
+                share.failed = failure
+        if last and share.failed and not share.looked_up:
+            self.end(share.failed)
+        return items
 
     async def _ask_lookup(self, request: Request, share: Share) -> list[ImageItem] | Outcome | None:
         return await self._asker.ask(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit, urlunsplit
 
 # Parameters that say where a visitor came from, never which picture is meant.
 TRACKING_PARAMETERS = frozenset(
     {"fbclid", "gclid", "dclid", "msclkid", "yclid", "igshid", "mc_cid", "mc_eid", "ref_src"}
 )
+UNQUOTED = "!$&'()*+,;=:@~"  # besides letters, digits and -._ in a path
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def canonical_url(url: str) -> str:
-    """The address without what does not change the picture: case of the host, default port, fragment, tracking."""
+    """The address without what does not change the picture.
+
+    That is case of the host, default port, fragment, tracking, and which letters of the path are written as %XX.
+    """
     parts = urlsplit(url.strip())
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").rstrip(".")
@@ -27,7 +31,12 @@ def canonical_url(url: str) -> str:
     if any(_tracks(name) for name, _ in parse_qsl(query, keep_blank_values=True)):
         kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not _tracks(pair[0])]
         query = urlencode(kept)
-    return urlunsplit((scheme, host, parts.path or "/", query, ""))
+    return urlunsplit((scheme, host, _path(parts.path) or "/", query, ""))
+
+
+def _path(path: str) -> str:
+    """The path with as little as %XX as may be: "(1)" is also written "%281%29". A slash and its %2F stay apart."""
+    return "/".join(quote(unquote_to_bytes(part), safe=UNQUOTED) for part in path.split("/"))
 
 
 def _tracks(parameter: str) -> bool:

@@ -75,6 +75,14 @@ class MessageState(StrEnum):
     FAILED = "failed"
 
 
+class Health(StrEnum):
+    """`crawler.sources.state`: what the last check of a source came to."""
+
+    OK = "ok"
+    BROKEN = "broken"  # it answers, and cannot be read any more
+    UNREACHABLE = "unreachable"  # it does not answer
+
+
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})
@@ -105,6 +113,7 @@ class Reason(StrEnum):
     BLURRED = "blurred"
     PLACEHOLDER = "placeholder"  # says that there is no image
     LICENCE = "licence"  # not one the job may use
+    FILTER = "filter"  # not of the size or aspect the job wants
     ROBOTS = "robots"  # robots.txt of its host
     TDMREP = "tdmrep"  # /.well-known/tdmrep.json of its host
     AI_TXT = "ai_txt"  # ai.txt of its host
@@ -260,12 +269,16 @@ class PlannedRun:
 def plan(asked: int, pairs: Sequence[Pair]) -> list[PlannedRun]:
     """The runs to start now, so that kept + outstanding + planned never exceed what was asked.
 
-    Divides evenly over keywords, then over their sources; what spent ones cannot bring is asked of the others. A
-    keyword whose sources are all busy waits for them. Nothing planned and nothing busy means: the job is over.
+    Divides evenly over keywords, then over their sources, of no more than bring each a run's worth; what spent ones
+    cannot bring is asked of the others. A keyword whose sources are all busy waits for them. Nothing planned and
+    nothing busy means: the job is over.
     """
     quotas: dict[str, dict[str, int]] = {}
-    for keyword, wanted in _wanted_by_keyword(asked, pairs).items():
+    wanted_by_keyword = _wanted_by_keyword(asked, pairs)
+    worthwhile = max(1, sum(wanted_by_keyword.values()) // RUN_IMAGES[0])  # sources
+    for keyword, wanted in wanted_by_keyword.items():
         idle = [pair for pair in pairs if pair.keyword == keyword and not pair.busy and not pair.spent]
+        idle = sorted(idle, key=lambda pair: pair.kept)[:worthwhile]
         for pair, share in zip(idle, fill([pair.kept for pair in idle], wanted), strict=True):
             if share:
                 quotas.setdefault(pair.source, {})[keyword] = min(share, RUN_IMAGES[-1])

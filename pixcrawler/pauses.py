@@ -35,14 +35,20 @@ def asks_for_pause(response: Response) -> bool:
     return response.status == 429 or (response.status == 503 and "Retry-After" in response.headers)
 
 
-def retry_after(response: Response) -> float:
-    """The seconds of `Retry-After`, a number or a date, between 1 and a day."""
+def retry_after(response: Response, otherwise: float = NO_RETRY_AFTER) -> float:
+    """The seconds of `Retry-After`, a number or a date, or of `X-RateLimit-Reset`, between 1 and a day."""
     value = (response.headers.get("Retry-After") or b"").decode("latin-1").strip()
+    reset = (response.headers.get("X-RateLimit-Reset") or b"").decode("latin-1").strip()
     try:
         seconds = float(value) if value.isdecimal() else _seconds_until(value)
     except ValueError:
-        seconds = NO_RETRY_AFTER
+        seconds = _seconds_left(float(reset)) if reset.isdecimal() else otherwise
     return min(max(seconds, 1.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds_left(reset: float) -> float:
+    """Some say how long it takes, some the moment as Unix time."""
+    return reset if reset <= LONGEST_RETRY_AFTER else reset - datetime.now(UTC).timestamp()
 
 
 def _seconds_until(date: str) -> float:

@@ -11,6 +11,7 @@ except UsageError as _error:
 
 BOT_NAME = "pixcrawler"
 SPIDER_MODULES = ["pixcrawler.spiders"]
+COMMANDS_MODULE = "pixcrawler.commands"
 SPIDER_LOADER_CLASS = "pixcrawler.crawling.Sources"
 USER_AGENT = _config.user_agent
 LOG_LEVEL = _config.log_level
@@ -20,8 +21,8 @@ LOG_VERSIONS: list[str] = []  # ten lines before the first word about the crawl
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
 DOWNLOAD_HANDLERS = {
-    "http": "pixcrawler.middlewares.fence.FencedDownloadHandler",
-    "https": "pixcrawler.middlewares.fence.FencedDownloadHandler",
+    "http": "pixcrawler.middlewares.browser.BrowserDownloadHandler",
+    "https": "pixcrawler.middlewares.browser.BrowserDownloadHandler",
     "data": None,
     "file": None,
     "ftp": None,
@@ -33,6 +34,7 @@ DOWNLOAD_VERIFY_CERTIFICATES = True  # a licence is worth what its source is
 DOWNLOADER_MIDDLEWARES = {
     "pixcrawler.middlewares.local_page.LocalPageMiddleware": 10,  # first: answers what needs no network
     "pixcrawler.middlewares.backoff.BackoffMiddleware": 560,  # hears an answer before the retries at 550
+    "pixcrawler.middlewares.keys.KeyMiddleware": 580,  # reads what is unpacked
     "pixcrawler.middlewares.unpack.UnpackMiddleware": 590,  # in the place of Scrapy's
     # Last, so that it sees what the others made of a request: every retry and every redirect.
     "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
@@ -75,3 +77,10 @@ REDIRECT_MAX_TIMES = 4  # http to https, to www, to a CDN, and one more
 RETRY_TIMES = 1  # a hiccup passes; more only delays what other candidates can replace
 RETRY_HTTP_CODES = [408, 500, 502, 503, 504, 522, 524]  # not 429: who says "too many" is not asked again at once
 RETRY_GIVE_UP_LOG_LEVEL = "DEBUG"  # a dead picture is ordinary, and counted
+
+# Pages that only a browser can show. What keeps it safe is in middlewares/chromium.py.
+PLAYWRIGHT_ABORT_REQUEST = "pixcrawler.middlewares.chromium.unwanted"
+PLAYWRIGHT_PROCESS_REQUEST_HEADERS = None  # the browser's own, so that all it sends is of a piece
+PLAYWRIGHT_MAX_PAGES_PER_CONTEXT = 1  # two contexts take turns, and one that is thrown away has no other page
+PLAYWRIGHT_DEFAULT_NAVIGATION_TIMEOUT = 30_000  # milliseconds; a heavy page on a slow line without its pictures
+PLAYWRIGHT_DOWNLOAD_TIMEOUT = 5_000  # milliseconds until it is clear that a page came to nothing; none is downloaded

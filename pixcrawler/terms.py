@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from pixcrawler.errors import UsageError
+from pixcrawler.filters import Mappings, refusal
 
 
 class Robots(StrEnum):
@@ -46,7 +50,7 @@ class Source:
     cap: int | None  # pictures one keyword brings at most; None: no limit is known
     needs_list: bool  # it is told where to look, not what for
     fields: tuple[str, ...]  # facts of a picture it fills in
-    filters: dict[str, tuple[str, ...]]  # values by filter that it can ask for; ("*",): any
+    filters: Mappings  # that it can ask for
 
     @property
     def is_open(self) -> bool:
@@ -60,3 +64,40 @@ class Source:
         if self.key and not has_key:
             return f"{self.name} needs a key: set {self.key.variable}"
         return None
+
+
+Catalogue = Mapping[str, Source]  # by name
+
+
+def choose(
+    catalogue: Catalogue,
+    named: Sequence[Any],
+    *,
+    defaults: Sequence[str],
+    accepted: Collection[str],
+    filters: Mapping[str, str],
+    with_list: bool,
+) -> list[str]:
+    """The sources of a job: those it names, or the defaults that can serve its filters. Whether keys are there, only
+    the crawl process knows.
+
+    Raises `UsageError` for a job that cannot be served.
+    """
+    names = list(dict.fromkeys(named or defaults))
+    _check_names(catalogue, names)
+    refusals = {name: why for name in names if (why := _refusal(catalogue[name], accepted, filters, with_list))}
+    if refusals and (named or len(refusals) == len(names)):
+        raise UsageError("; ".join(refusals.values()))
+    return [name for name in names if name not in refusals]
+
+
+def _check_names(catalogue: Catalogue, names: Sequence[Any]) -> None:
+    unknown = [name for name in names if name not in catalogue]
+    if unknown:
+        raise UsageError(f"sources: unknown {', '.join(map(repr, unknown))}; there are {', '.join(catalogue)}")
+
+
+def _refusal(source: Source, accepted: Collection[str], filters: Mapping[str, str], with_list: bool) -> str | None:
+    if source.needs_list and not with_list:
+        return f"sources: {source.name} needs a list of URLs, and the job has none"
+    return source.refusal(accepted, has_key=True) or refusal(source.name, source.filters, filters)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
 from scrapy.http import Request, Response
+from scrapy.settings import Settings
 
 from pixcrawler import asking
 from pixcrawler.asking import Asker, checked
@@ -330,3 +331,82 @@ def test_says_nothing_about_a_source_once_the_run_has_ended(ask: Callable[..., A
             return await super().download_async(request)
 
     assert ask(Broken(IgnoreRequest("the crawl is over"))) is None
+
+
+class TwoSteps(Search):
+    """A page of 20 numbers, each to be looked up; those in `broken` cannot be read."""
+
+    broken: frozenset[int] = frozenset()
+
+    def read_page(self, response: Response, keyword: str, cursor: Any) -> Page:
+        numbers = range(20 * (cursor - 1), 20 * cursor)
+        return Page([], cursor + 1, lookups=[Request(f"https://search.example/{number}") for number in numbers])
+
+    def read_lookup(self, response: Response, keyword: str) -> list[ImageItem]:
+        number = int(response.url.rpartition("/")[2])
+        if number in self.broken:
+            raise KeyError("picture")
+        return [item(number)]
+
+
+class Booked:
+    """A ledger that remembers what was booked, and a source that answers everything."""
+
+    run = Run("", {}, "", {})
+
+    def __init__(self) -> None:
+        self.pages: list[tuple[int, Any]] = []  # items and cursor
+        self.asked: list[str] = []
+
+    async def add_page(self, _: str, items: list[ImageItem], cursor: Any, __: object) -> list[ImageItem]:
+        self.pages.append((len(items), cursor))
+        return items
+
+    async def answer(self, request: Request, _: object) -> Response:
+        self.asked.append(request.url)
+        return Response(request.url, request=request)
+
+
+@pytest.fixture
+def turned() -> Callable[..., tuple[Booked, TwoSteps, Share]]:
+    """Turns pages of a source until it has moved on, or ends."""
+
+    def turn(broken: frozenset[int] = frozenset()) -> tuple[Booked, TwoSteps, Share]:
+        spider, booked, share = TwoSteps(keywords="otter"), Booked(), Share("otter", 1, None)
+        spider.broken = broken
+        spider.ledger = booked  # type: ignore[assignment]
+        spider.settings = Settings()
+        asker = Asker(None, "search", 0, lambda: spider.outcome is not None)  # type: ignore[arg-type]
+        asker.answer = booked.answer  # type: ignore[method-assign]
+        spider._asker = asker
+        type(spider).stopping = property(lambda self: self.outcome is not None)  # type: ignore[assignment]
+
+        async def story() -> None:
+            while share.cursor == 1 and spider.outcome is None:
+                await spider._turn_page(share)
+
+        asyncio.run(story())
+        return booked, spider, share
+
+    return turn
+
+
+def test_what_is_looked_up_is_booked_as_it_comes_and_the_cursor_moves_last(turned: Any) -> None:
+    booked, _, share = turned()
+    assert booked.pages == [(8, 1), (8, 1), (4, 2)]
+    assert len(booked.asked) == len(set(booked.asked)) == 21
+    assert len(share.waiting) == 20
+
+
+def test_one_look_up_that_fails_is_passed_over(turned: Any) -> None:
+    booked, spider, share = turned(frozenset({0, 1, 2, 3, 4, 5, 6, 7, 19}))
+    assert booked.pages == [(0, 1), (8, 1), (3, 2)]
+    assert spider.outcome is None
+    assert len(share.waiting) == 11
+
+
+def test_a_page_of_which_no_look_up_can_be_read_ends_the_run(turned: Any) -> None:
+    _, spider, share = turned(frozenset(range(20)))
+    assert spider.outcome.state is AttemptState.FAILED
+    assert "cannot be read" in spider.outcome.reason
+    assert share.cursor == 1, "the page is asked for again"

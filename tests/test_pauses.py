@@ -107,7 +107,15 @@ def test_hears_of_the_longer_pause(clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("status", "headers", "seconds"),
-    [(429, {}, 30), (429, {"Retry-After": "5"}, 5), (503, {"Retry-After": "1"}, 1)],
+    [
+        (429, {}, 30),
+        (429, {"Retry-After": "5"}, 5),
+        (503, {"Retry-After": "1"}, 1),
+        (429, {"X-RateLimit-Reset": "17"}, 17),
+        (429, {"X-RateLimit-Reset": "soon"}, 30),
+        (429, {"X-RateLimit-Reset": "1500000000"}, 1),  # a moment of the past
+        (429, {"Retry-After": "5", "X-RateLimit-Reset": "17"}, 5),
+    ],
 )
 def test_heeds_who_asks(clock: Clock, status: int, headers: dict[str, str], seconds: float) -> None:
     known = Pauses()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from urllib.parse import urlencode, urlsplit
+import re
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
+from pydantic import SecretStr
+from scrapy.crawler import Crawler
 from scrapy.http import Request, Response
 from w3lib.url import url_query_cleaner
 
@@ -12,6 +15,8 @@ from pixcrawler.base_spiders import ImageSpider, Key
 from pixcrawler.config import source_key
 from pixcrawler.crawling import ASKED
 from pixcrawler.items import DEFAULT_PORTS
+
+HIDDEN = "…"  # in place of a key
 
 
 def key_of(request: Request, source: ImageSpider) -> Key | None:
@@ -41,6 +46,26 @@ def without_key(response: Response, request: Request, key: Key) -> Response:
     return response.replace(url=request.url, headers=headers)
 
 
+class KeyMiddleware:
+    """Takes a key out of what its source answers: some repeat it, and what they say is written down."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> KeyMiddleware:
+        return cls(crawler)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        spider = self.crawler.spider
+        key = key_of(request, spider) if isinstance(spider, ImageSpider) else None
+        secret = source_key(key) if key else None
+        if secret is None:
+            return response
+        body = re.sub(_ways_to_write(secret).encode(), HIDDEN.encode(), response.body)
+        return response.replace(body=body) if body != response.body else response
+
+
 class HidesKey(logging.Filter):
     """Keeps a key out of what is logged of requests on their way."""
 
@@ -49,11 +74,15 @@ class HidesKey(logging.Filter):
         self._key = key
 
     def filter(self, record: logging.LogRecord) -> bool:
-        secret = source_key(self._key)
-        message = record.getMessage()
-        if secret and (hidden := secret.get_secret_value()) in message:
-            record.msg, record.args = message.replace(hidden, "…"), ()
+        if secret := source_key(self._key):
+            record.msg, record.args = re.sub(_ways_to_write(secret), HIDDEN, record.getMessage()), ()
         return True
+
+
+def _ways_to_write(secret: SecretStr) -> str:
+    """A pattern for the key by itself and within addresses."""
+    text = secret.get_secret_value()
+    return "|".join(f"(?i:{re.escape(way)})" for way in (text, quote(text, safe=""), quote_plus(text)))
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -26,6 +26,8 @@ class ValidatePipeline(Component):
         assert item.inspection is not None
         if item.inspection.data_mining:
             raise Rejected(Reason.DATA_MINING, item.inspection.data_mining)
+        if misfit := self.spider.misfit(item.inspection):
+            raise Rejected(Reason.FILTER, misfit)
         if refusal := quality.verdict(item.inspection, self.policy):
             raise Rejected(*refusal)
         return item
