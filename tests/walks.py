@@ -106,22 +106,25 @@ def _page(spider: ImageSpider, client: httpx.Client, keyword: str, cursor: Any, 
 
 
 def _looked_up(spider: ImageSpider, client: httpx.Client, keyword: str, page: Page, done: Walk) -> Iterator[ImageItem]:
-    failures = 0
+    failure, anything = None, False
     for request in page.lookups:
         while True:
             try:
                 response = _answer(spider, client, request.copy())
-                yield from spider._read(response, spider.read_lookup, keyword)
+                items = spider._read(response, spider.read_lookup, keyword)
             except SourceSaysLater:
                 done.pauses += 1
                 assert done.pauses < 5
                 continue
             except PixCrawlerError as error:
                 done.passed_over.append(str(error))
-                failures += 1
-                if failures == len(page.lookups):
-                    raise
+                failure = error
+            else:
+                anything = anything or bool(items)
+                yield from items
             break
+    if failure and not anything:
+        raise failure
 
 
 def _answer(spider: ImageSpider, client: httpx.Client, request: Request) -> Response:

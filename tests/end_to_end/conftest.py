@@ -32,6 +32,7 @@ class System:
         self.env = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             "DATABASE_URL": url,
+            "PIXCRAWLER_DEFAULT_SOURCES": "openverse",  # no other has a loopback server
             "PIXCRAWLER_DATA_DIR": str(folder),
             "PIXCRAWLER_BASE_URL_OPENVERSE": source,
             "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.1",
@@ -128,10 +129,21 @@ def small_storage(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def variables() -> dict[str, str]:
+    """More for the environment of `system`: for a file of tests to say."""
+    return {}
+
+
+@pytest.fixture
 def system(
-    database_url: str, tmp_path: Path, source: Web, sql: Callable[..., list[tuple[Any, ...]]]
+    database_url: str,
+    tmp_path: Path,
+    source: Web,
+    sql: Callable[..., list[tuple[Any, ...]]],
+    variables: dict[str, str],
 ) -> Iterator[System]:
     system = System(database_url, tmp_path, source.address, sql)
+    system.env |= variables
     system.up()
     yield system
     assert system.down() == []

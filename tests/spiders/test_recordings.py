@@ -1,8 +1,4 @@
-"""Replays what was recorded of every source: the question it asks, and what it makes of the answer.
-
-`<source>/<case>/` holds request.json (arguments, keyword, cursor and the request they lead to), response.json with
-its body (none for a list), and expected.json: items, cursor and spent, or the error.
-"""
+"""Replays what was recorded of every source: the question it asks, and what it makes of the answer."""
 
 from __future__ import annotations
 
@@ -24,16 +20,16 @@ import pixcrawler.spiders
 from pixcrawler.asking import checked
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.config import Config, config
-from pixcrawler.errors import SourceRefused, SourceSaysLater
-from pixcrawler.flow import Share
-from pixcrawler.items import ImageItem, url_key
+from pixcrawler.errors import PixCrawlerError
 from pixcrawler.jobs import AttemptState, Outcome
 from pixcrawler.local_ledger import LocalLedger
+from pixcrawler.probing import Look
+from pixcrawler.recordings import UNREVIEWED, asked, understood
 
 RECORDINGS = Path(__file__).parent
 CASES = sorted(path.parent for path in RECORDINGS.glob("*/*/request.json"))
 SOURCES = sorted(path for path in Path(pixcrawler.spiders.__path__[0]).glob("*.py") if path.stem != "__init__")
-MAY_IMPORT = {"base_spiders", "errors", "items", "jobs", "ledger", "lists"}
+MAY_IMPORT = {"base_spiders", "errors", "items", "jobs", "ledger", "lists", "markup"}
 LONGEST = 68  # lines with something on them: two questions, and what the source declares of itself
 
 
@@ -72,16 +68,33 @@ def spider(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.mark.parametrize("case", **named(CASES))
 def test_a_source_asks_and_reads_as_recorded(case: Path, spider: ImageSpider) -> None:
-    recorded = read(case / "request.json")
-    request = spider.page_request(recorded["keyword"], recorded["cursor"])
-    assert asked(request) == {name: recorded[name] for name in ("method", "url", "headers", "body") if name in recorded}
-    share = Share(recorded["keyword"], recorded["cursor"], None)
-    assert understood(spider, answer(case, request), share) == read(case / "expected.json")
+    recorded, expected = read(case / "request.json"), read(case / "expected.json")
+    assert UNREVIEWED not in expected, "read it, then take out this line"
+    look = Look(recorded["keyword"], recorded.get("cursor"), request_of(spider, recorded))
+    if "lookup" not in recorded:
+        question = {name: recorded[name] for name in ("method", "url", "headers", "body") if name in recorded}
+        assert asked(look.request) == question
+    read_answer(spider, case, look, is_lookup="lookup" in recorded)
+    assert understood(look) == expected
 
 
-def asked(request: Request) -> dict[str, Any]:
-    question = {"method": request.method, "url": request.url, "headers": request.headers.to_unicode_dict()}
-    return {**question, "body": request.text} if request.body else question
+def request_of(spider: ImageSpider, recorded: dict[str, Any]) -> Request:
+    if "lookup" in recorded:
+        return Request(recorded["url"], meta=recorded["lookup"])
+    return spider.page_request(recorded["keyword"], recorded["cursor"])
+
+
+def read_answer(spider: ImageSpider, case: Path, look: Look, *, is_lookup: bool) -> None:
+    """What the crawl would get."""
+    try:
+        response = checked(answer(case, look.request), spider.handle_httpstatus_list)
+        if is_lookup:
+            look.items = spider._read(response, spider.read_lookup, look.keyword)
+        else:
+            look.page = spider._read(response, spider.read_page, look.keyword, look.cursor)
+            look.items = look.page.items
+    except PixCrawlerError as error:
+        look.error = error
 
 
 def answer(case: Path, request: Request) -> Response:
@@ -94,25 +107,6 @@ def answer(case: Path, request: Request) -> Response:
         headers=Response("", headers=recorded["headers"]).headers, url=request.url, body=body
     )
     return kind(request.url, recorded["status"], recorded["headers"], body, request=request)
-
-
-def understood(spider: ImageSpider, response: Response, share: Share) -> dict[str, Any]:
-    """What the crawl would get, as expected.json writes it."""
-    try:
-        reading = checked(response, spider.handle_httpstatus_list)
-        page = spider._read(reading, spider.read_page, share.keyword, share.cursor)
-    except SourceSaysLater as later:
-        return {"error": "SourceSaysLater", "message": later.message, "seconds": later.seconds}
-    except SourceRefused as error:
-        return {"error": "SourceRefused", "message": str(error)}
-    return {"cursor": page.cursor, "spent": page.spent, "items": [facts(item) for item in page.items]}
-
-
-def facts(item: ImageItem) -> dict[str, Any]:
-    found = item.facts()
-    if found["key"] == url_key(item.url):
-        del found["key"]  # only a source's own way to tell pictures apart is worth a line
-    return found
 
 
 def test_every_source_has_recordings_and_every_recording_a_source() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
 from zlib import crc32
 
 from pixcrawler.demo import bodies, catalogue
@@ -76,6 +77,7 @@ class Replica:
         self.scolded: list[Asked] = []  # the questions a client should not have asked, see `scold`
         self.fetched: Counter[str] = Counter()  # how often each picture was asked for, by path
         self._by_path: dict[str, Entry] = {}
+        self._by_keyword: dict[str, list[Entry]] = {}
 
     def arguments(self, keyword: str) -> dict[str, str]:
         """What a crawl of it is told with `-a`."""
@@ -107,20 +109,32 @@ class Replica:
         """All there are of a keyword: always the same, in the same order."""
         if NOTHING in keyword:
             return []
-        entries = [_entry(keyword, number) for number in range(self.total)]
-        self._by_path |= {entry.path: entry for entry in entries}
-        return entries
+        if keyword not in self._by_keyword:
+            entries = [_entry(keyword, number) for number in range(self.total)]
+            self._by_keyword[keyword] = entries
+            self._by_path |= {entry.path: entry for entry in entries}
+        return self._by_keyword[keyword]
 
     def _number(self, entry: Entry) -> int:
         return int(entry.id.rpartition("-")[2])
+
+    def serial(self, entry: Entry) -> int:
+        """A number that no picture of another keyword has; it grows with the picture's own."""
+        return int(entry.id.partition("-")[0], 16) % 1000 * 1_000_000 + self._number(entry)
 
     def address(self, entry: Entry) -> str:
         """Where the picture is."""
         return self.url + entry.path
 
+    def at(self, path: str, entry: Entry) -> str:
+        """The address of the picture under another path, where it is from now on too."""
+        self._by_path[path] = entry
+        return self.url + path
+
     def original(self, url: str) -> str:
         """The `address` of the picture that a URL of the source is of."""
-        return url
+        entry = self._by_path.get(unquote(urlsplit(url).path))
+        return self.address(entry) if entry else url
 
     def scold(self, asked: Asked, answer: Answer) -> Answer:
         """The answer to a question past a limit the source has told of; it is written down."""
