@@ -109,6 +109,7 @@ class Machine:
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
             "PYTHONPATH": str(PROJECT),
             "DATABASE_URL": url,
+            "PIXCRAWLER_DEFAULT_SOURCES": "openverse",  # no other has a loopback server
             "PIXCRAWLER_DATA_DIR": str(folder),
             "PIXCRAWLER_BASE_URL_OPENVERSE": source.address,
             "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.0/8",

@@ -20,6 +20,7 @@ from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.export import loop as exporter
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import AttemptState, Outcome, Reason, Spent
+from pixcrawler.sources import catalogue
 from pixcrawler.storage import Storage, open_storage
 
 PATIENCE = 60.0  # seconds; a stuck job fails its test instead of the suite
@@ -62,7 +63,9 @@ async def at_work(
     url = settings.database_url.get_secret_value()
     stop = asyncio.Event()
     stages = [asyncio.create_task(_play_all(settings, node, play)) for node in nodes]
-    parts = [asyncio.create_task(dispatcher.run(url, settings, stop)) for _ in range(dispatchers)]
+    parts = [
+        asyncio.create_task(dispatcher.run(url, settings, stop, catalogue=catalogue())) for _ in range(dispatchers)
+    ]
     parts += [asyncio.create_task(exporter.run(url, settings, stop)) for _ in range(exporters)]
     try:
         yield

@@ -56,7 +56,8 @@ def commands(command: typer.core.TyperGroup | object, path: str = "") -> list[st
     children = getattr(command, "commands", None)
     if not children:
         return [path.strip()]
-    return [name for word, child in children.items() for name in commands(child, f"{path} {word}")]
+    itself = [path.strip()] if path and getattr(command, "invoke_without_command", False) else []
+    return [*itself, *(name for word, child in children.items() for name in commands(child, f"{path} {word}"))]
 
 
 def test_every_file_of_a_dataset_is_explained() -> None:

@@ -21,6 +21,7 @@ from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.dispatcher import Dispatcher
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import AttemptState, Outcome, Reason, Spent
+from pixcrawler.sources import catalogue
 
 
 class Node:
@@ -130,7 +131,7 @@ class World:
     async def _tick(self, times: int, settings: Config) -> None:
         assert settings.database_url is not None
         for _ in range(times):
-            dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings)
+            dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings, catalogue())
             try:
                 await dispatcher.tick()
             finally:
@@ -142,7 +143,7 @@ class World:
 
     async def _run(self, story: Callable[[Dispatcher], Awaitable[Any]], settings: Config) -> Any:
         assert settings.database_url is not None
-        dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings)
+        dispatcher = Dispatcher(settings.database_url.get_secret_value(), settings, catalogue())
         try:
             return await story(dispatcher)
         finally:
@@ -310,3 +311,9 @@ def settings(database_url: str, node: Node, tmp_path: Path) -> Config:
 @pytest.fixture
 def world(settings: Config, node: Node, sql: Callable[..., list[tuple[Any, ...]]]) -> World:
     return World(settings, node, sql)
+
+
+@pytest.fixture
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every source gets a run, however few pictures are wanted of it."""
+    monkeypatch.setattr("pixcrawler.jobs.RUN_IMAGES", (1, 500))

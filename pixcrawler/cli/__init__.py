@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from pixcrawler.cli import database, datasets, jobs, services
+from pixcrawler.cli import database, datasets, jobs, services, sources
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.services import unwind_on_signals
@@ -26,7 +26,7 @@ app.command()(services.exporter)
 app.add_typer(database.app)
 app.add_typer(jobs.app)
 app.command()(datasets.export)
-app.command()(datasets.sources)
+app.add_typer(sources.app)
 
 
 def main() -> NoReturn:

@@ -1,19 +1,15 @@
-"""`pixcrawler export` and `pixcrawler sources`."""
+"""`pixcrawler export`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.cli.access import AsJson, JobId, query, run
-from pixcrawler.cli.display import console
+from pixcrawler.cli.access import JobId, query, run
 from pixcrawler.config import config
 from pixcrawler.db import overview
 from pixcrawler.errors import StorageFailed, UsageError
@@ -43,24 +39,3 @@ async def _dataset(connection: AsyncConnection, job: int, kind: str) -> overview
     if not await overview.job_exists(connection, job):
         raise UsageError(f"there is no job {job}")
     return await overview.dataset(connection, job, kind)
-
-
-def sources(as_json: AsJson = False) -> None:
-    """List the sources that can be crawled."""
-    from scrapy.settings import Settings
-    from scrapy.spiderloader import SpiderLoader
-
-    loader = SpiderLoader.from_settings(Settings({"SPIDER_MODULES": ["pixcrawler.spiders"]}))
-    found = {name: _description(loader.load(name)) for name in sorted(loader.list())}
-    if as_json:
-        typer.echo(json.dumps([{"name": name, "description": text} for name, text in found.items()], indent=2))
-        return
-    table = Table("source", "what it is", box=None)
-    for name, text in found.items():
-        table.add_row(name, text)
-    console.print(table)
-
-
-def _description(spider: type) -> str:
-    """The first line of its file."""
-    return (sys.modules[spider.__module__].__doc__ or "").strip().partition("\n")[0]

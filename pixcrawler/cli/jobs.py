@@ -14,17 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
 from pixcrawler.cli.display import as_data, console, details, in_json, jobs_table
 from pixcrawler.cli.watching import watch as watch_job
-from pixcrawler.config import config, source_names
+from pixcrawler.config import config
 from pixcrawler.db import crawl_jobs, jobs, overview
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
+from pixcrawler.filters import GIVEN, parse_filters
 from pixcrawler.jobs import parse_keywords, parse_max_images
 from pixcrawler.lists import read_lines
 from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
 from pixcrawler.services import calm_exit
 from pixcrawler.storage import open_storage
+from pixcrawler.terms import choose
 
 NAME_LENGTH = 100  # of crawl_jobs.name
 LIST_SOURCE = "urls"
@@ -41,6 +43,9 @@ def create(
     list_file: Annotated[Path | None, typer.Option("--list", help="A list of image addresses to crawl.")] = None,
     quality: Annotated[str | None, typer.Option(help="How good: lenient, standard or strict.")] = None,
     rights: Annotated[str | None, typer.Option(help=f"Which licences: {', '.join(Policy)}.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help=f"What else, such as size=large: {', '.join(GIVEN)}.")
+    ] = None,
     project: Annotated[int | None, typer.Option(help="The project's number, if there are several.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     as_json: AsJson = False,
@@ -48,7 +53,7 @@ def create(
     """Ask for a dataset."""
     words = parse_keywords(keywords.split(","))
     wanted = parse_max_images(max_images)
-    options = {**_options(sources, list_file), **_quality(quality), **_rights(rights)}
+    options = {**_options(sources, list_file, _filters(filters or [])), **_quality(quality), **_rights(rights)}
     title = _title(name, words)
 
     async def insert(connection: AsyncConnection) -> int:
@@ -63,27 +68,41 @@ def create(
     typer.echo(json.dumps({"id": job}) if as_json else f"job {job} waits; see it with: pixcrawler jobs watch {job}")
 
 
-def _options(sources: str | None, list_file: Path | None) -> dict[str, Any]:
-    chosen = _chosen(sources, LIST_SOURCE if list_file else "")
+def _options(sources: str | None, list_file: Path | None, filters: dict[str, str]) -> dict[str, Any]:
+    chosen = _chosen(sources) or ([LIST_SOURCE] if list_file else [])
     if list_file:
         next(read_lines(list_file), None)  # raises what is wrong with it
-    elif LIST_SOURCE in chosen:
-        raise UsageError(f"--sources {LIST_SOURCE}: needs --list FILE")
-    return {"sources": chosen} if chosen else {}
+    if chosen or filters:
+        _refuse_early(chosen, filters, with_list=list_file is not None)
+    return {name: value for name, value in (("sources", chosen), ("filters", filters)) if value}
+
+
+def _refuse_early(chosen: list[str], filters: dict[str, str], *, with_list: bool) -> None:
+    """Says at once what the dispatcher would say of the job."""
+    from pixcrawler.sources import catalogue
+
+    given = config()
+    choose(
+        catalogue(),
+        chosen,
+        defaults=given.default_sources,
+        accepted=given.accept_terms,
+        filters=filters,
+        with_list=with_list,
+    )
+
+
+def _filters(given: list[str]) -> dict[str, str]:
+    pairs = dict(text.partition("=")[::2] for text in given)
+    return parse_filters({name.strip(): value.strip() for name, value in pairs.items()})
 
 
 def _quality(name: str | None) -> dict[str, Any]:
     return {} if name is None else {"quality": parse_preset(name)}
 
 
-def _chosen(sources: str | None, default: str) -> list[str]:
-    if sources is None:
-        return [default] if default else []
-    chosen = list(dict.fromkeys(name.strip() for name in sources.split(",")))
-    for name in chosen:
-        if name not in source_names():
-            raise UsageError(f"--sources: there is no source {name!r}; there are {', '.join(source_names())}")
-    return chosen
+def _chosen(sources: str | None) -> list[str]:
+    return [] if sources is None else list(dict.fromkeys(name.strip() for name in sources.split(",")))
 
 
 def _rights(policy: str | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -42,12 +43,16 @@ def up() -> None:
         asyncio.run(supervise(local_parts(settings, url, {}), logs, announce_and_wait))
 
 
-def demo() -> None:
+def demo(
+    sources: Annotated[
+        str, typer.Option(help="Whose replicas to crawl, separated by commas; else one of all kinds.")
+    ] = "",
+) -> None:
     """Make a dataset from a source on this machine, without any network."""
     from pixcrawler.demo.run import make_dataset
 
     typer.echo("Starting a database, Scrapyd, a dispatcher, an exporter and a source full of pictures …")
-    made = make_dataset(config(), watch)
+    made = make_dataset(config(), watch, [name.strip() for name in sources.split(",") if name.strip()])
     if not console.is_terminal:  # else it stands there already
         console.print(funnel_table(made.seen.funnel))
     if made.archive is None:
@@ -59,8 +64,9 @@ def dispatcher() -> None:
     """Turn jobs into crawls, and send mails and webhooks if they are set up, until stopped."""
     from pixcrawler.dispatcher import run as dispatch
     from pixcrawler.outbox import run as send
+    from pixcrawler.sources import catalogue
 
-    _run_service(_together(dispatch, send))
+    _run_service(_together(partial(dispatch, catalogue=catalogue()), send))
 
 
 def exporter() -> None:

@@ -37,6 +37,7 @@ from pixcrawler.jobs import (
     AttemptState,
     Channel,
     ExportState,
+    Health,
     JobState,
     MessageState,
     Reason,
@@ -222,6 +223,17 @@ hosts = Table(
     Column("not_before", DateTime(timezone=True), nullable=False),
     Column("reason", Text, nullable=False),
     _timestamp("updated_at", required=True),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),  # why it is not ok
+    Column("report", JSONB(none_as_null=True), nullable=False),  # what the last check saw
+    _timestamp("checked_at", required=True),
+    _one_of("state", Health),
 )
 
 outbox = Table(

@@ -34,6 +34,11 @@ def database(settings: Config) -> Iterator[str]:
         yield url
 
 
+def is_there(settings: Config) -> bool:
+    """Whether there is a database to ask, without one being made."""
+    return settings.database_url is not None or (settings.data_dir / "postgres" / "data").exists()
+
+
 class EmbeddedServer:
     """A context that yields the server's URL. Raises `UsageError` where the folder or the machine cannot have one."""
 

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import logging
 import zipfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,9 +21,14 @@ from pixcrawler.db.embedded import database
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.overview import Overview
 from pixcrawler.demo import contact_sheet
+from pixcrawler.demo.catalogue import KEYWORDS
+from pixcrawler.demo.replicas import Replica, replica_of
+from pixcrawler.demo.replicas.serving import serving
 from pixcrawler.demo.source import DemoSource
+from pixcrawler.errors import UsageError
 from pixcrawler.jobs import ExportState
 from pixcrawler.services import calm_exit, free_port, local_parts, supervise
+from pixcrawler.sources import catalogue
 from pixcrawler.storage import open_storage
 
 IMAGES = 120
@@ -39,8 +46,20 @@ class Made:
     contact_sheet: Path | None = None
 
 
-def make_dataset(config: Config, watch: Watch) -> Made:
-    """Runs one job from beginning to end in a folder, a database and on a port of its own."""
+@dataclass(frozen=True)
+class Stage:
+    """What the demo's job is to crawl: its sources and keywords, and what crawls must know to find them."""
+
+    keywords: list[str]
+    options: dict[str, Any]
+    environment: dict[str, str]
+
+
+def make_dataset(config: Config, watch: Watch, sources: Sequence[str] = ()) -> Made:
+    """Runs one job from beginning to end in a folder, a database and on a port of its own.
+
+    It crawls the replicas of `sources`, or else a source that has pictures of every good and bad kind.
+    """
     changes = {
         "data_dir": config.data_dir / "demo",
         "database_url": None,
@@ -50,20 +69,48 @@ def make_dataset(config: Config, watch: Watch) -> Made:
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=logs / "demo.log", level=settings.log_level)
-    with calm_exit(database(settings)) as url, DemoSource() as source:
-        job = asyncio.run(_new_job(url, settings, source))
-        stages = local_parts(settings, url, _environment(source))
+    with calm_exit(database(settings)) as url, _stage(settings, sources) as stage:
+        job = asyncio.run(_new_job(url, stage))
+        stages = local_parts(settings, url, stage.environment)
         seen = asyncio.run(supervise(stages, logs, lambda: watch(url, job)))
     return asyncio.run(_unpack(settings, seen))
 
 
-def _environment(source: DemoSource) -> dict[str, str]:
-    address = source.url.removeprefix("http://").rstrip("/")
-    return {BASE_URL_PREFIX + "OPENVERSE": source.url, "PIXCRAWLER_ALLOW_HOSTS": address}
+@contextmanager
+def _stage(settings: Config, sources: Sequence[str]) -> Iterator[Stage]:
+    if sources:
+        with ExitStack() as served:
+            yield _replicas([served.enter_context(serving(replica)) for replica in _found(sources)])
+        return
+    with DemoSource() as source:
+        options = {"sources": ["openverse", "urls"], "list": asyncio.run(_store_list(settings, source))}
+        address = source.url.removeprefix("http://").rstrip("/")
+        allowed = {BASE_URL_PREFIX + "OPENVERSE": source.url, "PIXCRAWLER_ALLOW_HOSTS": address}
+        yield Stage(list(source.keywords), options, allowed)
 
 
-async def _new_job(url: str, settings: Config, source: DemoSource) -> int:
-    options = {"sources": ["openverse", "urls"], "list": await _store_list(settings, source)}
+def _found(sources: Sequence[str]) -> list[Replica]:
+    known = catalogue()
+    for name in sources:
+        if name not in known or known[name].needs_list:
+            there = ", ".join(name for name, source in known.items() if not source.needs_list)
+            raise UsageError(f"--sources: the demo has no {name!r}; it has {there}")
+    return [replica_of(name) for name in dict.fromkeys(sources)]
+
+
+def _replicas(replicas: Sequence[Replica]) -> Stage:
+    names = [replica.source for replica in replicas]
+    keys = {key.variable: "of-the-demo" for name in names if (key := catalogue()[name].key)}
+    environment = {
+        **{BASE_URL_PREFIX + replica.source.upper(): replica.url for replica in replicas},
+        **keys,
+        "PIXCRAWLER_ACCEPT_TERMS": ",".join(names),
+        "PIXCRAWLER_ALLOW_HOSTS": ",".join(replica.url.removeprefix("http://") for replica in replicas),
+    }
+    return Stage(list(KEYWORDS), {"sources": names}, environment)
+
+
+async def _new_job(url: str, stage: Stage) -> int:
     engine = create(url, application_name="pixcrawler demo", pool_size=1)
     try:
         async with transaction(engine) as connection:
@@ -73,9 +120,9 @@ async def _new_job(url: str, settings: Config, source: DemoSource) -> int:
                 connection,
                 project_id=project,
                 name="Demo",
-                keywords=list(source.keywords),
+                keywords=stage.keywords,
                 max_images=IMAGES,
-                options=options,
+                options=stage.options,
             )
     finally:
         await engine.dispose()

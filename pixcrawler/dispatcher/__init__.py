@@ -30,6 +30,7 @@ from pixcrawler.dispatcher.ending import Ender, heed_wishes
 from pixcrawler.dispatcher.nodes import Nodes
 from pixcrawler.dispatcher.planning import plan_jobs, plan_overflowing
 from pixcrawler.dispatcher.watching import Watcher
+from pixcrawler.terms import Catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,9 @@ RARELY_SECONDS = 10.0  # what looks at every candidate of every job at work, or 
 class Dispatcher:
     """One tick after the other until told to stop."""
 
-    def __init__(self, url: str, config: Config) -> None:
+    def __init__(self, url: str, config: Config, catalogue: Catalogue) -> None:
         self._config = config
+        self._catalogue = catalogue
         self._engine = engine.create(
             url, application_name="pixcrawler dispatcher", pool_size=CONNECTIONS, lock_seconds=LOCK_SECONDS
         )
@@ -63,7 +65,7 @@ class Dispatcher:
 
     async def tick(self) -> bool:
         """Brings everything one step on. False: that is all for now."""
-        await claim_pending(self._engine, self._config)
+        await claim_pending(self._engine, self._config, self._catalogue)
         await heed_wishes(self._engine)
         await self._watch()
         await plan_jobs(self._engine)
@@ -103,9 +105,9 @@ class _Every:
             await self._what()
 
 
-async def run(url: str, config: Config, stop: asyncio.Event) -> None:
+async def run(url: str, config: Config, stop: asyncio.Event, *, catalogue: Catalogue) -> None:
     """Dispatches until `stop` is set. A database that goes away is waited for; at start it must be there."""
-    dispatcher = Dispatcher(url, config)
+    dispatcher = Dispatcher(url, config, catalogue)
     try:
         await dispatcher.require_schema()
         logger.info("dispatching to %s", ", ".join(node.name for node in config.nodes))

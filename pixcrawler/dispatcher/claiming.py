@@ -7,18 +7,20 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import quality
-from pixcrawler.config import Config, source_names
+from pixcrawler.config import Config
 from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
+from pixcrawler.filters import parse_filters
 from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
 from pixcrawler.rights import Policy, parse_policy
+from pixcrawler.terms import Catalogue, choose
 
 AT_ONCE = 50  # rows looked at in one tick
 
 
-async def claim_pending(engine: AsyncEngine, config: Config) -> None:
+async def claim_pending(engine: AsyncEngine, config: Config, catalogue: Catalogue) -> None:
     """Claims what is pending, each job in a transaction of its own: a bad row hurts no other.
 
     Dispatchers that claimed at the same time would work on the same rows, and all but one in vain.
@@ -26,7 +28,7 @@ async def claim_pending(engine: AsyncEngine, config: Config) -> None:
 
     async def claim(connection: AsyncConnection, row: Any) -> None:
         async with connection.begin_nested() as attempt:
-            if not await _claim(connection, config, row):
+            if not await _claim(connection, config, catalogue, row):
                 await attempt.rollback()
 
     async with transaction(engine) as connection:
@@ -35,7 +37,7 @@ async def claim_pending(engine: AsyncEngine, config: Config) -> None:
             await for_each(engine, rows, claim, "dispatcher.claimed")
 
 
-async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
+async def _claim(connection: AsyncConnection, config: Config, catalogue: Catalogue, row: Any) -> bool:
     """False: nothing of it shall stay, for the row is not to be had: not any more, or not yet."""
     try:
         if row.owner is None:
@@ -43,8 +45,7 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
         keywords = parse_keywords(row.keywords)
         requested = parse_max_images(row.max_images)
         given = row.options or {}
-        policy = parse_policy(given.get("rights", Policy.ANY))
-        options = {**given, "sources": _sources(config, given), "quality": _quality(given), "rights": policy}
+        options = {**given, **_options(config, catalogue, given)}
     except UsageError as error:
         return await _refuse(connection, config, row, str(error))
     await locks.take(connection, f"owner:{row.owner}")
@@ -73,14 +74,22 @@ async def _claim(connection: AsyncConnection, config: Config, row: Any) -> bool:
     return True
 
 
-def _sources(config: Config, options: dict[str, Any]) -> list[str]:
-    sources = list(dict.fromkeys(options.get("sources") or config.default_sources))
-    unknown = [source for source in sources if source not in source_names()]
-    if unknown:
-        raise UsageError(f"sources: unknown {', '.join(map(repr, unknown))}; there are {', '.join(source_names())}")
-    if "urls" in sources and not options.get("list"):
-        raise UsageError("sources: urls needs a list of URLs, and the job has none")
-    return sources
+def _options(config: Config, catalogue: Catalogue, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a job that are known, checked. Raises `UsageError`."""
+    filters = parse_filters(given.get("filters") or {})
+    return {
+        "sources": choose(
+            catalogue,
+            given.get("sources") or (),
+            defaults=config.default_sources,
+            accepted=config.accept_terms,
+            filters=filters,
+            with_list=bool(given.get("list")),
+        ),
+        "quality": _quality(given),
+        "rights": parse_policy(given.get("rights", Policy.ANY)),
+        "filters": filters,
+    }
 
 
 def _quality(options: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler.db import candidates, jobs, runs
+from pixcrawler.db import candidates, jobs, runs, sources
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.jobs import (
@@ -44,11 +44,12 @@ async def _plan(connection: AsyncConnection, job_id: int) -> None:
         return
     history = await runs.of_job(connection, job_id)
     kept = await candidates.kept_by_keyword(connection, job_id)
-    pairs = pairs_of(job, history, kept, await candidates.left_over(connection, job_id, job.generation))
+    broken = await sources.broken(connection)
+    pairs = pairs_of(job, history, kept, await candidates.left_over(connection, job_id, job.generation), broken)
     planned = plan(job.asked, pairs)
     stopped = await _limit_reached(connection, job)
     if stopped or not (planned or any(pair.busy for pair in pairs)):
-        reason = stopped or ("" if job.kept >= job.asked else shortfall(history)) or unpaid(job)
+        reason = stopped or ("" if job.kept >= job.asked else shortfall(job, history, broken)) or unpaid(job)
         outcome = "full" if job.kept >= job.requested else "short"
         await jobs.move(
             connection, job_id, [JobState.CRAWLING], JobState.EXPORTING, outcome=outcome, reason=reason or None
@@ -60,11 +61,16 @@ async def _plan(connection: AsyncConnection, job_id: int) -> None:
 
 
 def pairs_of(
-    job: Any, history: Sequence[Any], kept: Mapping[tuple[int, str], int], left_over: Container[tuple[str, str]]
+    job: Any,
+    history: Sequence[Any],
+    kept: Mapping[tuple[int, str], int],
+    left_over: Container[tuple[str, str]],
+    broken: Container[str] = (),
 ) -> list[Pair]:
     """What is known of every (source, keyword) of a job, from its runs, oldest first.
 
-    `kept` is by run and keyword; `left_over` has the pairs of which candidates wait for a run.
+    `kept` is by run and keyword; `left_over` has the pairs of which candidates wait for a run. Sources that were found
+    `broken` count as spent.
     """
     pairs = []
     for keyword in job.keywords:
@@ -79,7 +85,8 @@ def pairs_of(
                     kept=sum(kept.get((run.id, keyword), 0) for run in own),
                     outstanding=sum(run.slices[keyword]["quota"] - kept.get((run.id, keyword), 0) for run in busy),
                     busy=bool(busy),
-                    spent=not asked_anew and _spent(own[-1], keyword, left_over=(source, keyword) in left_over),
+                    spent=source in broken
+                    or (not asked_anew and _spent(own[-1], keyword, left_over=(source, keyword) in left_over)),
                 )
             )
     return pairs
@@ -138,7 +145,8 @@ def unpaid(job: Any) -> str:
     return f"the credits paid for {job.asked:,} of the {job.requested:,} images"
 
 
-def shortfall(history: Sequence[Any]) -> str:
+def shortfall(job: Any, history: Sequence[Any], broken: Mapping[str, str]) -> str:
     """Why a job came short: the last word of each source."""
     words = {run.source: run.outcome for run in history if run.outcome}
+    words |= {name: f"found broken ({why})" for name, why in broken.items() if name in job.options["sources"]}
     return "; ".join(f"{source}: {outcome}" for source, outcome in words.items()) or "the sources had no more"

@@ -8,8 +8,9 @@ from typing import Any
 
 from scrapyd.environ import Environment
 
-from pixcrawler.config import crawl_environment
+from pixcrawler.config import crawl_environment, source_key
 from pixcrawler.scrapyd_node.runner import LAUNCHER
+from pixcrawler.sources import spiders
 
 
 class CrawlEnvironment(Environment):
@@ -17,7 +18,11 @@ class CrawlEnvironment(Environment):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config, initenv=crawl_environment())
+        self._keys = {name: spider.key for name, spider in spiders().items() if spider.key}
 
     def get_environment(self, message: Mapping[str, Any], slot: int) -> dict[str, str]:
-        """The variables, and who the launcher is."""
-        return {**super().get_environment(message, slot), LAUNCHER: str(os.getpid())}
+        """The variables, the key of the source that is crawled and no other's, and who the launcher is."""
+        variables = {**super().get_environment(message, slot), LAUNCHER: str(os.getpid())}
+        key = self._keys.get(message["_spider"])
+        secret = source_key(key) if key else None
+        return variables | ({key.variable: secret.get_secret_value()} if key and secret else {})

@@ -31,6 +31,7 @@ from pixcrawler.dispatcher.claiming import claim_pending
 from pixcrawler.errors import LeaseLost, PixCrawlerError
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Reason
+from pixcrawler.sources import catalogue
 from pixcrawler.storage import open_storage
 
 TERMINAL = ("completed", "failed", "cancelled")
@@ -118,10 +119,12 @@ def test_four_dispatchers_in_one_process_claim_every_row_once(world, node, scale
     rows = insert(world, scale.size(150, 600))
 
     async def story() -> None:
-        dispatchers = [Dispatcher(world.settings.database_url.get_secret_value(), world.settings) for _ in range(4)]
+        dispatchers = [
+            Dispatcher(world.settings.database_url.get_secret_value(), world.settings, catalogue()) for _ in range(4)
+        ]
         try:
             while world.sql("SELECT 1 FROM public.crawl_jobs WHERE status = 'pending' LIMIT 1"):
-                await asyncio.gather(*(claim_pending(one._engine, world.settings) for one in dispatchers))
+                await asyncio.gather(*(claim_pending(one._engine, world.settings, catalogue()) for one in dispatchers))
             await asyncio.gather(*(one.tick() for one in dispatchers))
         finally:
             for one in dispatchers:

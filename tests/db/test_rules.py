@@ -52,6 +52,7 @@ crawler.candidates               -      -       -      -             siu
 crawler.fingerprints             -      -       -      -             si
 crawler.exports                  -      -       -      -             s
 crawler.hosts                    -      -       -      -             siu
+crawler.sources                  -      -       -      -             -
 crawler.outbox                   -      -       -      -             -
 """
 
@@ -126,6 +127,7 @@ TABLES = {
         " VALUES (%(job)s, 1, 2, 'zip', 'hot', true, 'pending')",
     ),
     "crawler.hosts": ("host <> ''", "reason", "(host, not_before, reason) VALUES ('new', now(), 'new')"),
+    "crawler.sources": ("name <> ''", "reason", "(name, state, report) VALUES ('new', 'ok', '{}')"),
     "crawler.outbox": ("owner = %(user)s", "tries", "(owner, channel, message) VALUES (%(user)s, 'email', '{}')"),
 }
 # What says whose a row is; in schema crawler nobody's.
@@ -153,6 +155,7 @@ INSERT INTO crawler.jobs (id, state, keywords, asked)
     WHERE user_id = %(user)s;
 INSERT INTO crawler.outbox (owner, channel, message) VALUES (%(user)s, 'email', '{}');
 INSERT INTO crawler.hosts (host, not_before, reason) VALUES ('h', now(), 'r') ON CONFLICT DO NOTHING;
+INSERT INTO crawler.sources (name, state, report) VALUES ('s', 'ok', '{}') ON CONFLICT DO NOTHING;
 """
 OF_JOB = """
 INSERT INTO crawler.runs (job, generation, source, slices, state) VALUES (%(job)s, 1, 's', '{}', 'running');

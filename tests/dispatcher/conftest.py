@@ -1,5 +1,5 @@
 """A dispatcher under test."""
 
-from worlds import node, settings, world
+from worlds import node, settings, small_runs, world
 
-__all__ = ["node", "settings", "world"]
+__all__ = ["node", "settings", "small_runs", "world"]

@@ -44,6 +44,7 @@ def test_exactly_the_number_asked_is_kept(world):
     assert all(name.startswith("cat/0000") for name, _ in rows)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_what_one_source_lacks_is_asked_of_the_other(world):
     job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -69,6 +70,7 @@ def test_what_one_source_lacks_is_asked_of_the_other(world):
     assert world.job(job)["total_images"] == 34
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_what_both_sources_have_is_not_lost_between_them(world):
     job = world.insert(["cat"], 6, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -101,6 +103,7 @@ def test_what_both_sources_have_is_not_lost_between_them(world):
     assert world.decisions(job) == {"kept": 6, "over_quota": 2, "duplicate_url": 5}
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_a_url_both_sources_had_no_room_for_is_taken_up_once(world):
     job = world.insert(["cat"], 4, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -168,6 +171,7 @@ def test_a_source_that_cannot_be_asked_fails_the_job(world, source, complaint):
     assert complaint in world.notices()[0][2]
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_duplicates_within_and_between_runs(world):
     job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -196,6 +200,7 @@ def test_duplicates_within_and_between_runs(world):
     assert all(f["found"] == f["kept"] + sum(f["reasons"].values()) for (f,) in funnels)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_two_crawls_at_once_keep_a_picture_once(world):
     job = world.insert(["cat"], 20, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -267,3 +272,83 @@ def test_too_many_candidates_end_a_job_while_it_runs(world):
     world.tick(2)
     assert world.state(job)[0] == "failed"
     assert world.state(job)[3] == "2,050 candidates were met"
+
+
+BOTH = {"sources": ["openverse", "commons"]}
+FOUND_BROKEN = (
+    "INSERT INTO crawler.sources (name, state, reason, report) VALUES ('openverse', 'broken', 'no url', '{}')"
+)
+
+
+def test_a_source_found_broken_is_skipped(world):
+    world.sql(FOUND_BROKEN)
+    job = world.insert(["cat"], 40, BOTH)
+    world.tick()
+    assert world.sql("SELECT source, slices->'cat'->>'quota' FROM crawler.runs") == [("commons", "40")]
+    world.crawl("1-1", crawling(30, Spent.EXHAUSTED))
+    world.tick(2)
+    state, kept, outcome, reason = world.state(job)
+    assert (state, kept, outcome) == ("exporting", 30, "short")
+    assert "openverse: found broken (no url)" in reason
+
+
+def test_a_source_that_breaks_on_the_way_is_made_up_for(world):
+    job = world.insert(["cat"], 40, BOTH)
+    world.tick()
+    runs = dict(world.sql("SELECT source, id FROM crawler.runs"))
+
+    async def cannot_read(book: PostgresLedger) -> None:
+        await book.open()
+        await book.close(Outcome(AttemptState.FAILED, "answers a page that cannot be read"))
+
+    world.crawl(f"{runs['openverse']}-1", cannot_read)
+    world.sql(FOUND_BROKEN)
+    world.crawl(f"{runs['commons']}-1", crawling(20))
+    world.tick(2)
+    world.crawl("3-1", crawling(20, first=100))
+    world.tick(2)
+    assert world.state(job)[:3] == ("exporting", 40, "full")
+    assert world.sql("SELECT source FROM crawler.runs ORDER BY id") == [("openverse",), ("commons",), ("commons",)]
+
+
+def test_an_old_check_keeps_nobody_away(world):
+    world.sql(FOUND_BROKEN)
+    world.sql("UPDATE crawler.sources SET checked_at = now() - interval '3 days'")
+    world.insert(["cat"], 40, BOTH)
+    world.tick()
+    assert world.sql("SELECT source FROM crawler.runs ORDER BY id") == [("openverse",), ("commons",)]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"sources": ["bing"]}, "PIXCRAWLER_ACCEPT_TERMS=bing"),
+        ({"sources": ["page"]}, "page needs a list"),
+        ({"sources": ["openverse"], "filters": {"colour": "red"}}, "openverse cannot be asked for it"),
+        ({"sources": ["openverse"], "filters": {"colour": "mauve"}}, "colour: expected"),
+        ({"sources": ["openverse"], "filters": {"flavour": "sweet"}}, "unknown filter 'flavour'"),
+    ],
+    ids=["consent", "list", "cannot ask", "value", "name"],
+)
+def test_what_no_source_can_serve_fails_at_once_with_the_reason(world, options, why):
+    job = world.insert(["cat"], 10, options)
+    world.tick()
+    assert world.job(job)["status"] == "failed"
+    assert why in world.sql("SELECT reason FROM crawler.jobs")[0][0]
+
+
+def test_of_the_default_sources_those_that_can_serve_the_filters_are_asked(world):
+    job = world.insert(["cat"], 10, {"filters": {"colour": "grey"}})
+    world.tick(default_sources=("openverse", "nasa"))
+    assert world.job(job)["status"] == "failed"
+    world.insert(["cat"], 10, {"filters": {"type": "illustration"}})
+    world.tick(default_sources=("nasa", "openverse"))
+    assert world.sql("SELECT options->'sources' FROM crawler.jobs WHERE state = 'crawling'") == [(["openverse"],)]
+
+
+def test_a_small_job_is_one_run_and_a_larger_one_asks_more_sources(world):
+    world.insert(["cat", "dog"], 30, {"sources": ["openverse", "commons", "nasa"]})
+    world.tick()
+    assert world.sql("SELECT source, slices FROM crawler.runs") == [
+        ("openverse", {word: {"quota": 15, "spent": None, "cursor": None} for word in ("cat", "dog")})
+    ]

@@ -272,6 +272,7 @@ def test_what_fails_again_waits_for_the_generation_after(world):
         funnels_are_true(world)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_what_two_sources_left_undone_is_taken_up_once(world):
     job = world.insert(["cat"], 4, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -286,6 +287,7 @@ def test_what_two_sources_left_undone_is_taken_up_once(world):
     funnels_are_true(world)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_what_one_source_left_undone_twice_is_taken_up_once(world):
     job = world.insert(["cat"], 4, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()
@@ -303,6 +305,7 @@ def test_what_one_source_left_undone_twice_is_taken_up_once(world):
     funnels_are_true(world)
 
 
+@pytest.mark.usefixtures("small_runs")
 def test_what_another_source_knew_too_is_not_tried_for_both(world):
     job = world.insert(["cat"], 4, {"sources": ["openverse", "urls"], "list": "lists/1.csv"})
     world.tick()

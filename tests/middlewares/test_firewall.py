@@ -22,7 +22,7 @@ from pictures import encoded, photo
 from scrapy.utils.misc import load_object
 from scrapy.utils.project import get_project_settings
 
-from pixcrawler.middlewares.fence import FencedDownloadHandler
+from pixcrawler.middlewares.browser import BrowserDownloadHandler
 
 ORDER: dict[str, Any] = {"urls": [], "dns": {}, "settings": {}, "careless": False}
 SCRIPT = Path(__file__).with_name("crawl_urls.py")
@@ -286,7 +286,7 @@ def test_no_other_handler_is_tolerated(scheme: str, handler: str) -> None:
 def test_our_settings_have_no_other_handler() -> None:
     handlers = get_project_settings().getwithbase("DOWNLOAD_HANDLERS")
     enabled = {scheme: load_object(handler) for scheme, handler in handlers.items() if handler is not None}
-    assert enabled == {"http": FencedDownloadHandler, "https": FencedDownloadHandler}
+    assert enabled == {"http": BrowserDownloadHandler, "https": BrowserDownloadHandler}
 
 
 def test_proxies_of_the_environment_are_ignored(web: Web, tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""Commands of `scrapy` beside its own, see COMMANDS_MODULE in settings: files are named like them."""
+
+from __future__ import annotations
+
+from scrapy.commands import BaseRunSpiderCommand
+
+from pixcrawler.probing import Look, probe_of
+from pixcrawler.sources import spiders
+
+NOTHING_ELSE: dict[str, dict[str, int]] = {"EXTENSIONS": {}, "ITEM_PIPELINES": {}}
+
+
+def look_at(command: BaseRunSpiderCommand, source: str, arguments: dict[str, str]) -> list[Look]:
+    """What a source answers to its first questions. Raises `KeyError` if there is no such source."""
+    seen: list[Look] = []
+    assert command.crawler_process is not None
+    assert command.settings is not None
+    command.settings.update(NOTHING_ELSE, priority="cmdline")
+    command.crawler_process.crawl(probe_of(spiders()[source], seen.extend), **arguments)
+    command.crawler_process.start()
+    return seen
