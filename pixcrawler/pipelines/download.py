@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from scrapy.crawler import Crawler
 from scrapy.http import Request, Response
@@ -25,6 +26,13 @@ from pixcrawler.opt_outs import JUDGED, Kind
 ACCEPT = "image/jpeg,image/png,image/gif,image/webp,*/*;q=0.5"
 
 ITEM_KEY = "item_key"  # in a request's meta
+
+
+def _referer(item: ImageItem) -> dict[str, str]:
+    """The site of the page that shows the picture, as browsers tell it: some hosts serve nobody else."""
+    page, picture = urlsplit(item.page_url or ""), urlsplit(item.url)
+    is_told = page.scheme in ("http", "https") and page.hostname and (page.scheme, picture.scheme) != ("https", "http")
+    return {"Referer": f"{page.scheme}://{page.netloc.rpartition('@')[2]}/"} if is_told else {}
 
 
 class OnePerItem(RequestFingerprinter):
@@ -87,7 +95,7 @@ class DownloadPipeline(ImagesPipeline):
             raise Rejected(Reason.OVER_QUOTA)
         try:
             meta = {ITEM_KEY: item.key, JUDGED: Kind.IMAGE, "dont_merge_cookies": True}
-            return [Request(item.url, headers={"Accept": ACCEPT}, meta=meta)]
+            return [Request(item.url, headers={"Accept": ACCEPT, **_referer(item)}, meta=meta)]
         except ValueError as error:
             raise Rejected(Reason.BAD_URL, str(error)) from None
 
