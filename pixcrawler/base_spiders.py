@@ -97,6 +97,7 @@ class ImageSpider(Flow):
     as_browser: ClassVar[bool] = False  # it answers only who names a browser; who we are is said behind it
     cap: ClassVar[int | None] = None  # results it shows for one question at most, however many it has
     needs_list: ClassVar[bool] = False  # it is told where to look, not what for
+    at_once: ClassVar[int | None] = None  # runs of it, over all nodes
     fields: ClassVar[tuple[str, ...]] = ()  # facts it tells of nearly every picture: a check misses them
     filters: ClassVar[Mappings] = {}
     joined_by: ClassVar[str] = ","  # between several filters in one parameter
@@ -132,7 +133,7 @@ class ImageSpider(Flow):
     @classmethod
     def known(cls) -> Source:
         """What is known of the source without asking it."""
-        return Source(cls.name, cls.terms, cls.key, cls.cap, cls.needs_list, cls.fields, cls.filters)
+        return Source(cls.name, cls.terms, cls.key, cls.cap, cls.needs_list, cls.at_once, cls.fields, cls.filters)
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -241,6 +242,8 @@ def _number(value: Any) -> int | None:
 
 class Search(ImageSpider):
     """A search for keywords. `cursor` is what the answer before says goes on: a token, or None at the beginning."""
+
+    at_once: ClassVar[int | None] = 1  # `delay` is kept by a process, and the source counts all of them
 
     def search(self, keyword: str, cursor: Any, narrowed: Mapping[str, str]) -> Request:
         """What do I ask? `narrowed` are the parameters for filters."""

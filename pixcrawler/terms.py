@@ -49,6 +49,7 @@ class Source:
     key: Key | None
     cap: int | None  # pictures one keyword brings at most; None: no limit is known
     needs_list: bool  # it is told where to look, not what for
+    at_once: int | None  # runs; None: as many as there are
     fields: tuple[str, ...]  # facts of a picture it fills in
     filters: Mappings  # that it can ask for
 

@@ -17,7 +17,7 @@ RED = {"colour": {"red": {"c": "red"}}}
 
 
 def source(name: str, terms: Terms = OPEN, **more: Any) -> Source:
-    about: dict[str, Any] = {"key": None, "cap": None, "needs_list": False, "fields": (), "filters": {}}
+    about: dict[str, Any] = {"key": None, "cap": None, "needs_list": False, "at_once": 1, "fields": (), "filters": {}}
     return Source(name, terms, **about | more)
 
 

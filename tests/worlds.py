@@ -304,6 +304,7 @@ def settings(database_url: str, node: Node, tmp_path: Path) -> Config:
         lease_seconds=60,
         retry_seconds=0.001,
         default_sources=("openverse",),
+        source_limits=("openverse:1000",),  # as if it were a server of ours
         job_limits=("0:1000",),
     )
 

@@ -50,7 +50,7 @@ class Dispatcher:
         )
         self.timings = timing.measure(self._engine)
         self._nodes = Nodes(config)
-        self._deliverer = Deliverer(self._engine, config, self._nodes)
+        self._deliverer = Deliverer(self._engine, config, self._nodes, limits(config, catalogue))
         self._watcher = Watcher(self._engine, config, self._nodes, self._deliverer)
         self._ender = Ender(self._engine, config.channels)
         self._watch = _Every(config.projection_seconds, self._watcher.watch)
@@ -89,6 +89,15 @@ class Dispatcher:
     async def _restore_all(self) -> None:
         async with engine.transaction(self._engine) as connection:
             await crawl_jobs.restore(connection)
+
+
+def limits(config: Config, catalogue: Catalogue) -> dict[str, int]:
+    """How many runs of a source may be at work at once: what the operator says, else what the source itself bears.
+
+    An operator's own address of a source bears as many as there are.
+    """
+    bearable = {source.name: source.at_once for source in catalogue.values() if not config.base_url(source.name)}
+    return {name: runs for name, runs in bearable.items() if runs} | config.runs_by_source
 
 
 class _Every:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -21,19 +22,19 @@ from pixcrawler.jobs import UNBEGUN_ATTEMPTS, AttemptState, JobState, RunState
 class Deliverer:
     """Sends attempts to nodes, to the one with most free slots first."""
 
-    def __init__(self, engine: AsyncEngine, config: Config, nodes: Nodes) -> None:
+    def __init__(self, engine: AsyncEngine, config: Config, nodes: Nodes, limits: Mapping[str, int]) -> None:
         self._engine = engine
         self._config = config
         self._nodes = nodes
+        self._limits = limits  # of runs at once, by source
 
     async def deliver(self) -> None:
         """Starts attempts while runs are due and slots are free."""
-        limits = self._config.runs_by_source
         async with transaction(self._engine) as connection:
             await self._nodes.judge(connection)
             taken = Counter(attempt.node for attempt in await attempts.active(connection))
             free = self._nodes.free(taken)
-            due = await runs.due(connection, sum(n for n in free.values() if n > 0), limits)
+            due = await runs.due(connection, sum(n for n in free.values() if n > 0), self._limits)
         for row in due:
             name = emptiest(free)
             if name is None:
@@ -56,7 +57,7 @@ class Deliverer:
     async def _book(self, name: str, due: Any) -> int | None:
         """Books an attempt, if it still has a place. The advisory locks keep other dispatchers from the same place."""
         node = self._nodes.get(name)
-        limit = self._config.runs_by_source.get(due.source)
+        limit = self._limits.get(due.source)
         assert node is not None
         async with transaction(self._engine) as connection:
             await locks.take(connection, f"node:{name}")

@@ -46,6 +46,7 @@ def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
         data_dir=tmp_path,
         scrapyd_nodes=(f"{node.url}#4",),
         default_sources=("openverse",),
+        source_limits=("openverse:1000",),
         job_limits=("0:1000",),
         **QUICK,
     )

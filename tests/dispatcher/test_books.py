@@ -31,6 +31,7 @@ def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
         data_dir=tmp_path,
         scrapyd_nodes=(f"{node.url}#6",),
         default_sources=("openverse",),
+        source_limits=("openverse:1000",),
         job_limits=("0:20",),
         near_duplicate_bits=0,
         poll_seconds=0.02,

@@ -340,3 +340,16 @@ def test_every_turn_is_fair_and_keeps_the_limits(waiting, working, last_turns, l
         assert chosen == min(possible, key=lambda run: (owners[run.owner], last_turns.get(run.owner, 0), run.run))
         at_work.append(chosen)
         left.remove(chosen)
+
+
+def test_a_source_that_is_searched_bears_one_run_at_a_time(world, settings_env):
+    for number in range(3):
+        world.insert([f"cat {number}"], 10, {"sources": ["commons"]})
+    listed = world.insert(["dog"], 10, {"sources": ["urls"], "list": "lists/1.csv"})
+    changed = {"scrapyd_nodes": (f"{world.node.url}#9",), "job_limits": ("0:9",), "source_limits": ()}
+    world.tick(3, **changed)
+    at_work = world.sql("SELECT r.source, r.job FROM crawler.attempts a JOIN crawler.runs r ON r.id = a.run ORDER BY 1")
+    assert at_work == [("commons", 1), ("urls", listed)]
+    settings_env(PIXCRAWLER_BASE_URL_COMMONS="http://127.0.0.1:1")  # a mirror of our own
+    world.tick(3, **changed)
+    assert len(world.node.scheduled) == 4
