@@ -504,6 +504,10 @@ class Site(ListSpider):
     @classmethod
     def check_arguments(cls, arguments: Arguments) -> None:
         given = arguments.extra.get("url")
+        if given is None and arguments.list_file is None:
+            raise UsageError(
+                f"{cls.name} needs an address or a list, such as -a url=https://example.org or -a list=urls.txt"
+            )
         if given is None:
             super().check_arguments(arguments)
         elif not is_web_address(given):

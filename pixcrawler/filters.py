@@ -126,8 +126,8 @@ def refusal(source: str, mappings: Mappings, wanted: Mapping[str, str]) -> str |
     """Why a source cannot serve these filters; None: it can, or the pictures themselves will tell."""
     for name, value in wanted.items():
         if name not in BY_PICTURE and not can_ask(mappings, name, value):
-            able = ", ".join(mappings.get(name, {})) or "nothing of the kind"
-            return f"{name}={value}: {source} cannot be asked for it, only for {able}"
+            able = ", ".join(mappings.get(name, {}))
+            return f"{name}={value}: {source} cannot be asked for {'that, only for ' + able if able else 'any ' + name}"
     return None
 
 

@@ -43,7 +43,7 @@ def test_a_job_that_names_none_gets_the_defaults() -> None:
 def test_of_the_defaults_those_that_can_serve_are_taken() -> None:
     assert chosen(filters={"colour": "red"}) == ["archive"]
     assert chosen(filters={"size": "large"}) == ["museum", "archive"], "a picture tells its size by itself"
-    with pytest.raises(UsageError, match=r"museum cannot be asked for it.*archive cannot be asked for it"):
+    with pytest.raises(UsageError, match=r"museum cannot be asked for any colour.*archive cannot be asked for that"):
         chosen(filters={"colour": "blue"})
 
 
@@ -53,8 +53,8 @@ def test_of_the_defaults_those_that_can_serve_are_taken() -> None:
         (("stock",), {}, "its terms forbid datasets; PIXCRAWLER_ACCEPT_TERMS=stock"),
         (("museum", "stock"), {}, "PIXCRAWLER_ACCEPT_TERMS=stock"),
         (("list",), {}, "list needs a list"),
-        (("museum",), {"filters": {"colour": "red"}}, "only for nothing of the kind"),
-        (("archive",), {"filters": {"colour": "blue"}}, "only for red"),
+        (("museum",), {"filters": {"colour": "red"}}, "cannot be asked for any colour"),
+        (("archive",), {"filters": {"colour": "blue"}}, "archive cannot be asked for that, only for red"),
         (("musuem",), {}, "unknown 'musuem'; there are museum, archive"),
         (("",), {}, "unknown ''"),
     ],

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from scrapy.http import HtmlResponse, Request, Response
 
-from pixcrawler.base_spiders import Robots, Site, Terms, rendered
-from pixcrawler.errors import SourceRefused
+from pixcrawler.base_spiders import Arguments, Robots, Site, Terms, rendered
+from pixcrawler.errors import SourceRefused, UsageError
 from pixcrawler.items import ImageItem
 from pixcrawler.markup import html
 
@@ -21,9 +21,15 @@ class Page(Site):
     fields = ("page_url",)
     extra_arguments = Site.extra_arguments | {"rendered"}
 
+    @classmethod
+    def check_arguments(cls, arguments: Arguments) -> None:
+        super().check_arguments(arguments)
+        if arguments.extra.get("rendered", "yes") != "yes":
+            raise UsageError("rendered: expected yes, or nothing at all")
+
     def visiting(self, request: Request) -> Request:
         request = super().visiting(request)
-        return rendered(request) if self.arguments.extra.get("rendered") == "yes" else request
+        return rendered(request) if "rendered" in self.arguments.extra else request
 
     def visit(self, response: Response, keyword: str) -> Iterator[ImageItem | Request | str]:
         kind = response.headers.get("Content-Type") or b"html"

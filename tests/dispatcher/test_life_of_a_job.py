@@ -324,7 +324,7 @@ def test_an_old_check_keeps_nobody_away(world):
     [
         ({"sources": ["bing"]}, "PIXCRAWLER_ACCEPT_TERMS=bing"),
         ({"sources": ["page"]}, "page needs a list"),
-        ({"sources": ["openverse"], "filters": {"colour": "red"}}, "openverse cannot be asked for it"),
+        ({"sources": ["openverse"], "filters": {"colour": "red"}}, "openverse cannot be asked for any colour"),
         ({"sources": ["openverse"], "filters": {"colour": "mauve"}}, "colour: expected"),
         ({"sources": ["openverse"], "filters": {"flavour": "sweet"}}, "unknown filter 'flavour'"),
     ],

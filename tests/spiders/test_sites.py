@@ -141,7 +141,7 @@ def test_refuses_what_is_no_address(url: str) -> None:
 
 
 def test_needs_an_address_or_a_list() -> None:
-    with pytest.raises(UsageError, match="sitemap needs a list"):
+    with pytest.raises(UsageError, match="sitemap needs an address or a list"):
         Sitemap(keywords="wren")
 
 
