@@ -35,6 +35,21 @@ BEGIN INSERT INTO history (job, generation, state) VALUES (NEW.id, NEW.generatio
 CREATE TRIGGER remember AFTER INSERT OR UPDATE OF state ON crawler.jobs FOR EACH ROW EXECUTE FUNCTION remember();
 """
 
+QUICK = {"poll_seconds": 0.02, "projection_seconds": 0.05, "retry_seconds": 0.01}
+
+
+def quick(url: str, node: Node, folder: Path, slots: int, **more: Any) -> Config:
+    """The settings of dispatchers that do not take their time, and of owners who may do nearly everything at once."""
+    settings: dict[str, Any] = {
+        "database_url": url,
+        "data_dir": folder,
+        "scrapyd_nodes": (f"{node.url}#{slots}",),
+        "default_sources": ("openverse",),
+        "source_limits": ("openverse:1000",),  # as if it were a server of ours
+        "job_limits": ("0:1000",),
+    }
+    return Config(**settings | QUICK | more)
+
 
 class Mortal(Node):
     """A node that tells its played crawls what it is told: INT (`interrupted`), and KILL, which ends them."""

@@ -22,15 +22,13 @@ import psycopg
 import pytest
 from loopback import Web, closed_port, finished, started
 from machines import Machine, tiny
-from players import Mortal, at_work, bring, close, until
+from players import Mortal, at_work, bring, close, quick, until
 from verdicts import Verdict, judge
 from worlds import World, pictures, serving
 
 from pixcrawler.config import Config, source_names
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.jobs import Spent
-
-QUICK = {"poll_seconds": 0.02, "projection_seconds": 0.05, "retry_seconds": 0.01}
 
 
 @pytest.fixture
@@ -41,15 +39,7 @@ def node() -> Iterator[Mortal]:
 
 @pytest.fixture
 def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
-    return Config(
-        database_url=database_url,
-        data_dir=tmp_path,
-        scrapyd_nodes=(f"{node.url}#4",),
-        default_sources=("openverse",),
-        source_limits=("openverse:1000",),
-        job_limits=("0:1000",),
-        **QUICK,
-    )
+    return quick(database_url, node, tmp_path, slots=4)
 
 
 @pytest.fixture

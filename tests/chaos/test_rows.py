@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from machines import PROJECT, Machine
-from players import HISTORY, Mortal, at_work, bring, close, put, server_log, until
+from players import HISTORY, Mortal, at_work, bring, close, put, quick, server_log, until
 from sqlalchemy import text
 from verdicts import Verdict, judge
 from worlds import World, crawling, pictures, serving
@@ -35,7 +35,7 @@ from pixcrawler.sources import catalogue
 from pixcrawler.storage import open_storage
 
 TERMINAL = ("completed", "failed", "cancelled")
-QUICK = {  # clocks that make a test short, for parts whose work takes milliseconds
+CLOCKS = {  # clocks that make a test short, for parts whose work takes milliseconds
     "poll_seconds": 0.02,
     "projection_seconds": 0.05,
     "retry_seconds": 0.01,
@@ -51,15 +51,7 @@ def node() -> Iterator[Mortal]:
 
 @pytest.fixture
 def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
-    return Config(
-        database_url=database_url,
-        data_dir=tmp_path,
-        scrapyd_nodes=(f"{node.url}#8",),
-        default_sources=("openverse",),
-        source_limits=("openverse:1000",),
-        job_limits=("0:1000",),
-        **QUICK,
-    )
+    return quick(database_url, node, tmp_path, slots=8, **CLOCKS)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from players import Mortal, at_work, bring, close, until
+from players import Mortal, at_work, bring, close, quick, until
 from worlds import Owner, World, pictures, serving
 
 from pixcrawler.config import Config
@@ -26,18 +26,7 @@ def node() -> Iterator[Mortal]:
 
 @pytest.fixture
 def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
-    return Config(
-        database_url=database_url,
-        data_dir=tmp_path,
-        scrapyd_nodes=(f"{node.url}#6",),
-        default_sources=("openverse",),
-        source_limits=("openverse:1000",),
-        job_limits=("0:20",),
-        near_duplicate_bits=0,
-        poll_seconds=0.02,
-        projection_seconds=0.05,
-        retry_seconds=0.01,
-    )
+    return quick(database_url, node, tmp_path, slots=6, job_limits=("0:20",), near_duplicate_bits=0)
 
 
 def finding(world: World, chance: random.Random, found: int, deaths: float) -> Any:

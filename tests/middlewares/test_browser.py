@@ -332,7 +332,8 @@ def test_memory_does_not_grow_with_the_pages(public: Web) -> None:
 @contextmanager
 def browsing(data: Path, replica: Replica) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A crawl in the middle of a page, and the processes of its browser."""
-    process = started(data, "google", "-a", f"keywords={KEYWORD}", "-a", f"base_url={replica.url}", **known(replica))
+    asked = ("google", "-a", f"keywords={KEYWORD}", "-a", f"base_url={replica.url}")
+    process = started(data, *asked, **known(replica), TMPDIR=str(data))  # where a profile may be left behind
     try:
         while not any(asked.path == "/search" for asked in replica.asked):
             assert process.poll() is None
