@@ -75,13 +75,17 @@ def walking(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **argume
         config.cache_clear()
 
 
-def walk(spider: ImageSpider, keyword: str, most_pages: int = 2_000) -> Walk:
-    """Reads page after page until there is no more. Raises what ends a run."""
+def walk(spider: ImageSpider, keyword: str, most_pages: int = 2_000, *, look_up: bool = True) -> Walk:
+    """Reads page after page until there is no more. Raises what ends a run.
+
+    Without look-ups each of them counts as a picture.
+    """
     done, cursor = Walk(), spider.first_cursor
     with httpx.Client(timeout=30) as client:
         while done.spent is None and done.pages < most_pages:
             page = _page(spider, client, keyword, cursor, done)
-            for item in [*page.items, *_looked_up(spider, client, keyword, page, done)]:
+            looked_up = _looked_up(spider, client, keyword, page, done) if look_up else _assumed(spider, keyword, page)
+            for item in [*page.items, *looked_up]:
                 done.items.setdefault(item.key, item)
             cursor, done.spent = page.cursor, page.spent
             done.cursors.append(cursor)
@@ -103,6 +107,10 @@ def _page(spider: ImageSpider, client: httpx.Client, keyword: str, cursor: Any, 
                 raise
             done.passed_over.append(str(error))
             return page
+
+
+def _assumed(spider: ImageSpider, keyword: str, page: Page) -> Iterator[ImageItem]:
+    return (ImageItem(request.url, spider.name, keyword) for request in page.lookups)
 
 
 def _looked_up(spider: ImageSpider, client: httpx.Client, keyword: str, page: Page, done: Walk) -> Iterator[ImageItem]:
