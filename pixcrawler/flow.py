@@ -267,6 +267,11 @@ class Flow(scrapy.Spider):
         while self.window.busy and not self.stopping:
             await self.window.change()
 
+    async def _end_settled(self, outcome: Outcome) -> None:
+        """Ends the run, but not the pictures in flight: a source that broke may never tell of them again."""
+        await self._settle()
+        self.end(outcome)
+
     async def _turn_page(self, share: Share) -> None:
         """Asks for the next page, or for some of the look-ups of the last one, and books what came."""
         page = share.page or await self._ask_page(share)
@@ -299,7 +304,7 @@ class Flow(scrapy.Spider):
         unread = answer.state in (AttemptState.FAILED, AttemptState.LOST)
         page = self.instead(share.keyword, share.cursor, answer.reason) if unread else None
         if page is None:
-            self.end(answer)
+            await self._end_settled(answer) if unread else self.end(answer)
         return page
 
     async def _look_up(self, requests: list[Request], share: Share, *, last: bool) -> list[ImageItem]:
@@ -314,7 +319,7 @@ class Flow(scrapy.Spider):
                 self.logger.warning("Passed over: %s", failure.reason)
                 share.failed = failure
         if last and share.failed and not share.looked_up:
-            self.end(share.failed)
+            await self._end_settled(share.failed)
         return items
 
     async def _ask_lookup(self, request: Request, share: Share) -> list[ImageItem] | Outcome | None:
