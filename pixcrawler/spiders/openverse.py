@@ -8,7 +8,7 @@ from scrapy.http import Request, Response
 
 from pixcrawler.base_spiders import Page, PagedSearch, Terms, each
 from pixcrawler.errors import SourceRefused
-from pixcrawler.items import ImageItem
+from pixcrawler.items import ImageItem, url_key
 from pixcrawler.jobs import Spent
 
 SAME = ("title", "creator", "creator_url", "license_url", "attribution", "width", "height", "filesize")
@@ -58,14 +58,15 @@ class Openverse(PagedSearch):
         return Page(items, spent=at_end if not items or cursor >= answer["page_count"] else None)
 
     def item(self, keyword: str, record: Any) -> ImageItem:
-        kind = record.get("filetype")
+        kind, page = record.get("filetype"), record.get("foreign_landing_url")
         return self.picture(
             keyword,
             record["url"],
-            page_url=record.get("foreign_landing_url"),
+            page_url=page,
             source_id=record["id"],
             license=" ".join(filter(None, (record.get("license"), record.get("license_version")))),
             mime=f"image/{MIME.get(kind, kind)}" if kind else None,
+            key=url_key(page) if page and record.get("provider") == "flickr" else "",  # as the source `flickr` has it
             **{name: record.get(name) for name in SAME},
         )
 
