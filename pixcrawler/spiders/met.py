@@ -12,7 +12,7 @@ from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Spent
 
 CC0 = "https://creativecommons.org/publicdomain/zero/1.0/"
-SHUT_OUT = 60.0  # seconds; the firewall does not say how long
+SHUT_OUT = 300.0  # seconds; the firewall does not say how long, and forgives in minutes
 
 
 class Met(PagedSearch):

@@ -14,9 +14,10 @@ from pixcrawler.demo.replicas.serving import serving
 
 KEYWORD = "mountain lake"
 ASKED, THERE = 120, 150
-PATIENCE = 110  # seconds: some sources want a pause of a minute
+PATIENCE = 110  # seconds; on a busy machine a crawl takes its time
 MEASURED = {"width", "height", "mime", "filesize"}  # what is known better of a picture that is kept
-SOURCES = sorted({path.stem for path in Path(replicas.__path__[0]).glob("[a-z]*.py")} - {"serving"})
+ELSEWHERE = {"serving", "google"}  # no replica; in a browser, see middlewares/test_browser.py
+SOURCES = sorted({path.stem for path in Path(replicas.__path__[0]).glob("[a-z]*.py")} - ELSEWHERE)
 
 
 def crawled(replica: Replica, data: Path, **environment: str) -> Crawl:
