@@ -35,6 +35,7 @@ class Look:
     page: Page | None = None
     items: list[ImageItem] = field(default_factory=list)
     error: PixCrawlerError | None = None
+    is_lookup: bool = False
 
 
 def probe_of(source: type[ImageSpider], done: Callable[[list[Look]], None]) -> type[ImageSpider]:
@@ -76,7 +77,7 @@ def probe_of(source: type[ImageSpider], done: Callable[[list[Look]], None]) -> t
             return look
 
         async def _look_up(self, keyword: str, request: Request) -> Look:
-            look = Look(keyword, None, request)
+            look = Look(keyword, None, request, is_lookup=True)
             try:
                 look.response = await self._asker.answer(request.copy(), self.handle_httpstatus_list)
                 look.items = self._read(look.response, self.read_lookup, keyword)

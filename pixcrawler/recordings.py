@@ -1,20 +1,21 @@
 """Recordings: what a source was asked, what it answered, and what was understood. Tests replay them.
 
 `<source>/<case>/` holds request.json (arguments, keyword, cursor and the request they lead to; `lookup` is what a
-look-up knows, in place of the cursor), response.json with its body (none for a list), and expected.json: items, cursor
-and spent, or the error.
+look-up knows, in place of the cursor), response.json with its body (none where nothing is fetched), the list if there
+is one, and expected.json: items, cursor and spent, or the error.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from scrapy.http import Request, Response
 
 from pixcrawler.config import config
-from pixcrawler.crawling import ASKED
+from pixcrawler.crawling import ASKED, LOCAL
 from pixcrawler.errors import PixCrawlerError, SourceSaysLater
 from pixcrawler.items import ImageItem, url_key
 from pixcrawler.opt_outs import JUDGED
@@ -71,17 +72,27 @@ def understood(look: Look) -> dict[str, Any]:
 def write(folder: Path, arguments: dict[str, str], look: Look) -> None:
     """Writes a recording that waits for somebody to read it."""
     assert look.response is not None
-    body = f"body.{_ending(look.response)}"
-    headers = {
-        name: value for name, value in look.response.headers.to_unicode_dict().items() if name.lower() not in NOT_KEPT
-    }
-    about = looked_up(look.request).get("lookup", {})
-    place = {"cursor": look.cursor} if look.page is not None or look.error else {"lookup": about}
+    place = {"lookup": looked_up(look.request).get("lookup", {})} if look.is_lookup else {"cursor": look.cursor}
     folder.mkdir(parents=True)
-    _write(folder / "request.json", {"arguments": arguments, "keyword": look.keyword, **place, **asked(look.request)})
-    _write(folder / "response.json", {"status": look.response.status, "headers": headers, "body": body})
+    given = arguments | ({"list": _copy(Path(arguments["list"]), folder)} if "list" in arguments else {})
+    _write(folder / "request.json", {"arguments": given, "keyword": look.keyword, **place, **asked(look.request)})
     _write(folder / "expected.json", {UNREVIEWED: True, **understood(look)})
-    (folder / body).write_bytes(look.response.body)
+    if LOCAL not in look.request.meta:
+        _write_answer(folder, look.response)
+
+
+def _copy(file: Path, folder: Path) -> str:
+    shutil.copy(file, folder)
+    return file.name
+
+
+def _write_answer(folder: Path, response: Response) -> None:
+    body = f"body.{_ending(response)}"
+    headers = {
+        name: value for name, value in response.headers.to_unicode_dict().items() if name.lower() not in NOT_KEPT
+    }
+    _write(folder / "response.json", {"status": response.status, "headers": headers, "body": body})
+    (folder / body).write_bytes(response.body)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

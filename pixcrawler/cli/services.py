@@ -49,10 +49,11 @@ def demo(
     ] = "",
 ) -> None:
     """Make a dataset from a source on this machine, without any network."""
-    from pixcrawler.demo.run import make_dataset
+    from pixcrawler.demo.run import make_dataset, replicas_of
 
+    replicas = replicas_of([name.strip() for name in sources.split(",") if name.strip()])
     typer.echo("Starting a database, Scrapyd, a dispatcher, an exporter and a source full of pictures …")
-    made = make_dataset(config(), watch, [name.strip() for name in sources.split(",") if name.strip()])
+    made = make_dataset(config(), watch, replicas)
     if not console.is_terminal:  # else it stands there already
         console.print(funnel_table(made.seen.funnel))
     if made.archive is None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from scrapy.commands import BaseRunSpiderCommand
 
+from pixcrawler.crawling import leave
+from pixcrawler.errors import UsageError
 from pixcrawler.probing import Look, probe_of
 from pixcrawler.sources import spiders
 
 NOTHING_ELSE: dict[str, dict[str, int]] = {"EXTENSIONS": {}, "ITEM_PIPELINES": {}}
+
+
+def source_of(command: str, args: list[str]) -> str:
+    """The one source a command was given; ends the process with a line where it was not."""
+    if len(args) != 1 or args[0] not in spiders():
+        leave(UsageError(f"{command}: expected one source of {', '.join(spiders())}"))
+    return args[0]
 
 
 def look_at(command: BaseRunSpiderCommand, source: str, arguments: dict[str, str]) -> list[Look]:

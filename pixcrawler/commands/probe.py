@@ -6,9 +6,8 @@ import argparse
 import json
 
 from scrapy.commands import BaseRunSpiderCommand
-from scrapy.exceptions import UsageError
 
-from pixcrawler.commands import look_at
+from pixcrawler.commands import look_at, source_of
 from pixcrawler.probing import filled, verdict
 from pixcrawler.sources import spiders
 
@@ -25,10 +24,9 @@ class Command(BaseRunSpiderCommand):
         return "Check whether a source can still be read"
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        if len(args) != 1 or args[0] not in spiders():
-            raise UsageError(f"expected one source of {', '.join(spiders())}", print_help=False)
-        source = spiders()[args[0]]
-        looks = look_at(self, args[0], {"keywords": source.golden, **opts.spargs})
+        name = source_of("probe", args)
+        source = spiders()[name]
+        looks = look_at(self, name, {"keywords": source.golden, **opts.spargs})
         state, reason = verdict(source, looks) if looks else (None, "an error of our own; see the log")
         items = [item for look in looks for item in look.items]
         report = {"query": source.golden, "pictures": len(items), "fields": filled(items, source.fields)}

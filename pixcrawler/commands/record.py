@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from scrapy.commands import BaseRunSpiderCommand
-from scrapy.exceptions import UsageError
 
 from pixcrawler import recordings
-from pixcrawler.commands import look_at
-from pixcrawler.sources import spiders
+from pixcrawler.commands import look_at, source_of
+from pixcrawler.config import config
+from pixcrawler.crawling import leave
+from pixcrawler.errors import UsageError
 
 
 class Command(BaseRunSpiderCommand):
@@ -30,17 +32,19 @@ class Command(BaseRunSpiderCommand):
         parser.add_argument("--case", metavar="NAME", default="recorded", help="what to call them")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        if len(args) != 1 or args[0] not in spiders():
-            raise UsageError(f"expected one source of {', '.join(spiders())}", print_help=False)
-        [source] = args
-        seen = look_at(self, source, opts.spargs)
+        source = source_of("record", args)
+        ours = config().base_url(source)
+        arguments = opts.spargs | ({"base_url": ours} if ours else {})  # what is recorded can be asked again anywhere
+        home = Path(opts.into, source)
+        for folder in (*home.glob(opts.case), *home.glob(f"{opts.case}_[0-9]*")):
+            leave(UsageError(f"{folder} is there already; --case gives another name"))
+        seen = look_at(self, source, arguments)
         answered = [look for look in seen if look.response is not None]
         for number, look in enumerate(answered, 1):
-            folder = Path(opts.into, source, opts.case if number == 1 else f"{opts.case}_{number}")
-            if folder.exists():
-                raise UsageError(f"{folder} is there already; --case gives another name", print_help=False)
-            recordings.write(folder, opts.spargs, look)
-            print(f"{folder}: {len(look.items)} pictures; read it, then take out the line {recordings.UNREVIEWED!r}")
+            folder = home / (opts.case if number == 1 else f"{opts.case}_{number}")
+            recordings.write(folder, arguments, look)
+            found = look.error or f"{len(look.items)} pictures"
+            print(f"{folder}: {found}; read it, then take out the line {recordings.UNREVIEWED!r}")
         if not answered:
             self.exitcode = 1
-            print(f"{source} gave no answer: {seen[0].error if seen else 'see the log'}")
+            print(f"{source} gave no answer: {seen[0].error if seen else 'see the log'}", file=sys.stderr)

@@ -55,10 +55,20 @@ class Stage:
     environment: dict[str, str]
 
 
-def make_dataset(config: Config, watch: Watch, sources: Sequence[str] = ()) -> Made:
+def replicas_of(sources: Sequence[str]) -> list[Replica]:
+    """The replicas of sources, each once. Raises `UsageError` for one there is none of."""
+    known = catalogue()
+    for name in sources:
+        if name not in known or known[name].needs_list:
+            there = ", ".join(name for name, source in known.items() if not source.needs_list)
+            raise UsageError(f"--sources: the demo has no {name!r}; it has {there}")
+    return [replica_of(name) for name in dict.fromkeys(sources)]
+
+
+def make_dataset(config: Config, watch: Watch, replicas: Sequence[Replica] = ()) -> Made:
     """Runs one job from beginning to end in a folder, a database and on a port of its own.
 
-    It crawls the replicas of `sources`, or else a source that has pictures of every good and bad kind.
+    It crawls these replicas, or else a source that has pictures of every good and bad kind.
     """
     changes = {
         "data_dir": config.data_dir / "demo",
@@ -69,7 +79,7 @@ def make_dataset(config: Config, watch: Watch, sources: Sequence[str] = ()) -> M
     logs = settings.data_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=logs / "demo.log", level=settings.log_level)
-    with calm_exit(database(settings)) as url, _stage(settings, sources) as stage:
+    with calm_exit(database(settings)) as url, _stage(settings, replicas) as stage:
         job = asyncio.run(_new_job(url, stage))
         stages = local_parts(settings, url, stage.environment)
         seen = asyncio.run(supervise(stages, logs, lambda: watch(url, job)))
@@ -77,10 +87,10 @@ def make_dataset(config: Config, watch: Watch, sources: Sequence[str] = ()) -> M
 
 
 @contextmanager
-def _stage(settings: Config, sources: Sequence[str]) -> Iterator[Stage]:
-    if sources:
+def _stage(settings: Config, replicas: Sequence[Replica]) -> Iterator[Stage]:
+    if replicas:
         with ExitStack() as served:
-            yield _replicas([served.enter_context(serving(replica)) for replica in _found(sources)])
+            yield _replica_stage([served.enter_context(serving(replica)) for replica in replicas])
         return
     with DemoSource() as source:
         options = {"sources": ["openverse", "urls"], "list": asyncio.run(_store_list(settings, source))}
@@ -89,16 +99,7 @@ def _stage(settings: Config, sources: Sequence[str]) -> Iterator[Stage]:
         yield Stage(list(source.keywords), options, allowed)
 
 
-def _found(sources: Sequence[str]) -> list[Replica]:
-    known = catalogue()
-    for name in sources:
-        if name not in known or known[name].needs_list:
-            there = ", ".join(name for name, source in known.items() if not source.needs_list)
-            raise UsageError(f"--sources: the demo has no {name!r}; it has {there}")
-    return [replica_of(name) for name in dict.fromkeys(sources)]
-
-
-def _replicas(replicas: Sequence[Replica]) -> Stage:
+def _replica_stage(replicas: Sequence[Replica]) -> Stage:
     names = [replica.source for replica in replicas]
     keys = {key.variable: "of-the-demo" for name in names if (key := catalogue()[name].key)}
     environment = {

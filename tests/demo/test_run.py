@@ -139,3 +139,15 @@ def test_demo_stopped_while_it_starts_leaves_nothing(terminal: Any, tmp_path: Pa
     demo.press_ctrl_c()
     assert demo.ended() == 130
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", ["flikr", "met,urls"], ids=["misspelt", "it needs a list"])
+def test_a_source_the_demo_has_not_is_told_before_anything_starts(tmp_path: Path, names: str) -> None:
+    command = [*COMMAND, "--sources", names]
+    ended = subprocess.run(command, env=environment(tmp_path / "data"), capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(
+        f"pixcrawler: --sources: the demo has no {names.rpartition(',')[2]!r}; it has artic,"
+    )
+    assert ended.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()

@@ -199,7 +199,7 @@ def test_a_full_disk_ends_it_in_one_line(tmp_path: Path, loopback: Web) -> None:
         (["openverse", "-a", "_job=1-1", "-a", "keywords=otter"], "takes no other arguments"),
         (["urls"], "urls needs a list"),
         (["urls", "-a", "list=/no/such/file.txt"], "there is no file /no/such/file.txt"),
-        (["nobody"], "unknown source 'nobody'; known are openverse, urls"),
+        (["nobody"], "unknown source 'nobody'; known are artic, baidu"),
     ],
 )
 def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], expected: str) -> None:
