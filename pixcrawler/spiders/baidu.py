@@ -26,7 +26,7 @@ QUERY |= {"ie": "utf-8", "oe": "utf-8", "st": -1, "z": "", "ic": "", "face": "",
 class Baidu(Search):
     name = "baidu"
     base_url = "https://image.baidu.com"
-    delay = 2.0
+    delay = 2.0  # nobody says how often it may be asked: as a person who looks on
     as_browser = True
     first_cursor = {"pn": 0}  # results passed; and whether there are cookies
     cap = 1948

@@ -25,7 +25,7 @@ COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink",
 class Bing(PagedSearch):
     name = "bing"
     base_url = "https://www.bing.com"
-    delay = 2.0
+    delay = 2.0  # nobody says how often it may be asked: as a person who looks on
     as_browser = True
     page_size = 35  # whatever `count` says
     cap = 1000

@@ -23,7 +23,7 @@ FETCHED = {"sec_fetch_dest": "empty", "sec_fetch_mode": "cors", "sec_fetch_site"
 class DuckDuckGo(Search):
     name = "duckduckgo"
     base_url = "https://duckduckgo.com"
-    delay = 2.0
+    delay = 2.0  # nobody says how often it may be asked: as a person who looks on
     as_browser = True
     first_cursor = {"s": 0}  # results passed; and `vqd`, the token, unless it is still to be fetched
     cap = 500

@@ -15,7 +15,7 @@ from pixcrawler.jobs import Spent
 class Europeana(Search):
     name = "europeana"
     base_url = "https://api.europeana.eu"
-    delay = 1.0
+    delay = 1.0  # no limit is published
     key = Key("EUROPEANA_KEY", header="X-Api-Key")
     handle_httpstatus_list = (400, 401, 403)
     terms = Terms(

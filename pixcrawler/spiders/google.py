@@ -27,7 +27,7 @@ def tbs(**words: str) -> dict[str, dict[str, str]]:
 class Google(Search):
     name = "google"
     base_url = "https://www.google.com"
-    delay = 10.0
+    delay = 10.0  # nobody says; a person looks at a hundred pictures first
     first_cursor = 100  # pictures to scroll to
     cap = 1000
     handle_httpstatus_list = (429,)
