@@ -36,11 +36,13 @@ DOWNLOADER_MIDDLEWARES = {
     "pixcrawler.middlewares.backoff.BackoffMiddleware": 560,  # hears an answer before the retries at 550
     "pixcrawler.middlewares.keys.KeyMiddleware": 580,  # reads what is unpacked
     "pixcrawler.middlewares.unpack.UnpackMiddleware": 590,  # in the place of Scrapy's
+    "pixcrawler.middlewares.cookies.CookiesMiddleware": 700,  # in the place of Scrapy's
     # Last, so that it sees what the others made of a request: every retry and every redirect.
     "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
     # Behind the firewall: what may not be fetched at all is not asked about.
     "pixcrawler.middlewares.optout.OptOutMiddleware": 900,
-    # An image and an API's page need none of these. (Cookies are for sources' pages only: `dont_merge_cookies`.)
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    # An image and an API's page need none of these.
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
     "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # unpack does it

@@ -25,7 +25,7 @@ def crawled(replica: Replica, data: Path, **environment: str) -> Crawl:
     key = {kind.key.variable: SECRET} if kind.key else {}
     given = {"max_images": str(ASKED), **replica.arguments(KEYWORD)}
     arguments = [word for name, value in given.items() for word in ("-a", f"{name}={value}")]
-    accepted = {"PIXCRAWLER_ACCEPT_TERMS": replica.source}
+    accepted = {"PIXCRAWLER_ACCEPT_TERMS": replica.source, "HOME": str(data.parent)}  # where no cache lies about
     return finished(started(data, replica.source, *arguments, **key, **accepted, **environment), data, PATIENCE)
 
 
