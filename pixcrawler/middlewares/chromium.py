@@ -221,6 +221,8 @@ class _Page:
                 await page.locator(self._rendering.decline).first.click()
         if self._rendering.scroll:
             await _evaluated(page, SCROLL, [self._rendering.scroll, self._rendering.until, STILL])
+        with suppress(TookTooLong):  # what scripts have fetched they are to show too
+            await page.wait_for_load_state("networkidle", timeout=CLOSE_SECONDS * 1000)
         if self._bodies:
             await asyncio.wait(self._bodies, timeout=CLOSE_SECONDS)
         if await _evaluated(page, "document.documentElement.outerHTML.length") > LARGEST_PAGE:

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -333,14 +334,17 @@ def test_memory_does_not_grow_with_the_pages(public: Web) -> None:
 def browsing(data: Path, replica: Replica) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A crawl in the middle of a page, and the processes of its browser."""
     asked = ("google", "-a", f"keywords={KEYWORD}", "-a", f"base_url={replica.url}")
-    process = started(data, *asked, **known(replica), TMPDIR=str(data))  # where a profile may be left behind
-    try:
-        while not any(asked.path == "/search" for asked in replica.asked):
-            assert process.poll() is None
-        yield process, psutil.Process(process.pid).children(recursive=True)
-    finally:
-        process.kill()
-        process.communicate()
+    with TemporaryDirectory(
+        prefix="px", ignore_cleanup_errors=True
+    ) as folder:  # where a profile may be left behind; sockets have short names
+        process = started(data, *asked, **known(replica), TMPDIR=folder)
+        try:
+            while not any(asked.path == "/search" for asked in replica.asked):
+                assert process.poll() is None
+            yield process, psutil.Process(process.pid).children(recursive=True)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def known(replica: Replica) -> dict[str, str]:
