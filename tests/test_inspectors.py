@@ -414,6 +414,7 @@ def test_a_crawl_by_the_scrapy_script_is_not_imported_again(tmp_path: Path) -> N
     picture.write_bytes(GOOD)
     command = [script, "runspider", spider, "-a", f"picture={picture}", "-a", f"answer={answer}", "-L", "WARNING"]
     path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path.pop("SCRAPY_SETTINGS_MODULE", None)  # Scrapy leaves it behind where settings were read
 
     done = subprocess.run([sys.executable, *command], cwd=tmp_path, env=path, capture_output=True, text=True)
 

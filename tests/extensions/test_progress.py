@@ -55,7 +55,9 @@ def test_takes_up_what_an_earlier_attempt_left(tmp_path: Path, loopback: Web) ->
     suspects = [call for call in calls if call[1] in left[:2]]  # one at a time, beside everything else
     assert suspects == [["begin", left[0]], ["keep", left[0]], ["begin", left[1]], ["keep", left[1]]]
     assert ["begin", left[2]] in calls[: calls.index(suspects[-1])]
-    assert [path for path in loopback.hits if path.startswith("/v1/")] == ["/v1/images/?q=otter&page=2&page_size=20"]
+    assert [path for path in loopback.hits if path.startswith("/v1/")] == [
+        "/v1/images/?q=otter&page=2&page_size=20&mature=false"
+    ]
     assert calls[-1] == ["close", "succeeded", ""]
 
 

@@ -21,7 +21,7 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Request
 
-from pixcrawler.base_spiders import PagedSearch
+from pixcrawler.base_spiders import PagedSearch, Terms
 from pixcrawler.config import Config
 from pixcrawler.crawling import Decided, Rejected
 from pixcrawler.errors import LeaseLost
@@ -41,6 +41,7 @@ class Search(PagedSearch):
     name = "search"
     page_size = 20
     cap = 240
+    terms = Terms(url="", datasets="", attribution="")
 
 
 def inspected(width: int = 640, height: int = 480, sha256: str = "ab" * 32) -> ImageItem:

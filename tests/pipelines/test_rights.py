@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loopback import Crawl, Web, crawl, web
 
-from pixcrawler.base_spiders import PagedSearch
+from pixcrawler.base_spiders import PagedSearch, Terms
 from pixcrawler.crawling import Rejected
 from pixcrawler.errors import UsageError
 from pixcrawler.items import ImageItem
@@ -106,6 +106,7 @@ class Search(PagedSearch):
     name = "search"
     page_size = 20
     cap = 240
+    terms = Terms(url="", datasets="", attribution="")
 
 
 def pipeline(options: dict[str, Any], **arguments: str) -> RightsPipeline:

@@ -175,7 +175,7 @@ def test_without_the_password_everything_is_closed(scrapyd: Start) -> None:
         ({"a" * 200_000: "1"}, "unknown argument"),
         ({"project": "default"}, "project"),
         ({"project": "../x"}, "project"),
-        ({"spider": "nothing"}, "spider: known are openverse, urls"),
+        ({"spider": "nothing"}, "spider: known are artic, baidu"),
         ({"spider": "../openverse"}, "spider"),
         ({"spider": "x" * 200_000}, "spider"),
         ({"jobid": "../../x"}, "jobid"),
