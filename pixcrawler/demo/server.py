@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pixcrawler.demo import api, bodies
 from pixcrawler.demo.catalogue import Entry, Kind
+from pixcrawler.demo.loopback import LoopbackServer, QuietHandler
 
 SEARCH = "/v1/images/"
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 DRIBBLES = 10
 
 
-class Server(ThreadingHTTPServer):
-    """Serves a catalogue on a free port of 127.0.0.1 and counts what it is asked for."""
-
-    daemon_threads = True
-    request_queue_size = 128  # a crawler opens many connections at once
+class Server(LoopbackServer):
+    """Serves a catalogue and counts what it is asked for."""
 
     def __init__(self, entries: Sequence[Entry], slow_seconds: float) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__(Handler)
         self.entries = entries
         self.by_path = {entry.path: entry for entry in entries}
         self.targets = {target(entry): entry for entry in entries if entry.kind is Kind.REDIRECT}
@@ -61,21 +56,13 @@ class Server(ThreadingHTTPServer):
             self._refusals -= refused
             return refused
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leaves out connections that a client gave up: crawlers do that."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """Answers one connection."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # header and body in one packet
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class looks for this name
         parts = urlsplit(self.path)
         times = self.server.count(parts.path)
         if parts.path == SEARCH:
@@ -140,9 +127,6 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Says nothing: the terminal belongs to the demo's progress."""
 
 
 def target(entry: Entry) -> str:

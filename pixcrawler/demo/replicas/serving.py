@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from pixcrawler.demo.loopback import LoopbackServer, QuietHandler
 from pixcrawler.demo.replicas import Answer, Asked, Replica
 
 
-class Server(ThreadingHTTPServer):
-    """Serves one replica on a free port of 127.0.0.1; pages one at a time."""
-
-    daemon_threads = True
-    request_queue_size = 128  # a crawler opens many connections at once
+class Server(LoopbackServer):
+    """Serves one replica; pages one at a time."""
 
     def __init__(self, replica: Replica) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.replica = replica
         self.lock = Lock()
-        replica.url = f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leaves out connections that a client gave up: crawlers do that."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+        replica.url = self.url
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """Answers one connection."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # header and body in one packet
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class looks for this name
         self._answer()
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the base class looks for this name
         self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def _answer(self, body: bytes = b"") -> None:
@@ -61,9 +48,6 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, line)
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Says nothing: the terminal belongs to the demo's progress."""
 
 
 @contextmanager
