@@ -47,6 +47,7 @@ __all__ = [
     "UrlList",
     "each",
     "engine_terms",
+    "is_web_address",
     "rendered",
     "retry_after",
     "words_of",

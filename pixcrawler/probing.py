@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 from scrapy.http import Request, Response
 
-from pixcrawler.base_spiders import ImageSpider, Page
+from pixcrawler.base_spiders import ImageSpider, Page, is_web_address
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError, SourceSaysLater
 from pixcrawler.flow import local_request
@@ -107,22 +106,14 @@ def fault(source: type[ImageSpider], items: Sequence[ImageItem]) -> str | None:
     """What is wrong with the pictures of a golden query; None: nothing."""
     if len(items) < LEAST_PICTURES:
         return f"{len(items)} pictures for {source.golden!r}, at least {LEAST_PICTURES} were expected"
-    for name in source.fields:
-        if sum(getattr(item, name) is not None for item in items) * 2 < len(items):
+    for name, number in filled(items, source.fields).items():
+        if number * 2 < len(items):
             return f"hardly any of {len(items)} pictures has a {name}"
     addresses = [item.url for item in items] + [item.page_url for item in items if item.page_url]
-    wrong = [address for address in addresses if not _is_address(address)]
+    wrong = [address for address in addresses if not is_web_address(address)]
     return f"addresses such as {wrong[0]!r}" if len(wrong) * 2 > len(addresses) else None
 
 
 def filled(items: Sequence[ImageItem], names: Sequence[str]) -> dict[str, int]:
     """How many pictures have each fact."""
     return {name: sum(getattr(item, name) is not None for item in items) for name in names}
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
