@@ -53,11 +53,6 @@ class Source:
     fields: tuple[str, ...]  # facts of a picture it fills in
     filters: Mappings  # that it can ask for
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it takes keywords from anybody: neither key nor consent nor a list."""
-        return self.key is None and not self.terms.consent and not self.needs_list
-
     def refusal(self, accepted: Collection[str], *, has_key: bool) -> str | None:
         """Why it must not or cannot be asked; `accepted` are the sources whose terms the operator accepts."""
         if self.terms.consent and self.name not in accepted:

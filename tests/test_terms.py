@@ -90,4 +90,5 @@ def test_whom_nobody_may_use_unawares() -> None:
     """Terms that forbid datasets, and robots.txt that forbids the pages."""
     need = {name for name, known in catalogue().items() if known.terms.consent}
     assert need == {"unsplash", "pexels", "pixabay", "google", "bing", "duckduckgo", "baidu"}
-    assert {name for name, known in catalogue().items() if known.is_open} == {*Config().default_sources}
+    free = {name for name, known in catalogue().items() if not (known.key or known.terms.consent or known.needs_list)}
+    assert free == {*Config().default_sources}

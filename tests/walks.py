@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.local_ledger import LocalLedger
 from pixcrawler.middlewares.keys import key_of, with_key
+from pixcrawler.sources import spiders
 
 SECRET = "k3y-0f-th3-0perat0r"
 REDIRECTS = 4
@@ -45,7 +45,7 @@ class Walk:
 
 def spider_of(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **arguments: str) -> ImageSpider:
     """A spider as `scrapy crawl` makes it, admitted, with a ledger of its own."""
-    kind = kind_of(source)
+    kind = spiders()[source]
     monkeypatch.setenv("PIXCRAWLER_ACCEPT_TERMS", source)
     if kind.key:
         monkeypatch.setenv(kind.key.variable, SECRET)
@@ -54,12 +54,6 @@ def spider_of(source: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **argu
     spider.ledger = LocalLedger(Config(data_dir=folder), source, spider.keywords, None)
     asyncio.run(spider.prepare(spider.ledger.run))
     return spider
-
-
-def kind_of(source: str) -> type[ImageSpider]:
-    """The class in a source's file."""
-    module = import_module(f"pixcrawler.spiders.{source}")
-    return next(kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__)
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from loopback import Crawl, finished, started
-from walks import SECRET, kind_of
+from walks import SECRET
 
 from pixcrawler.demo import replicas
 from pixcrawler.demo.replicas import Replica, replica_of
 from pixcrawler.demo.replicas.serving import serving
+from pixcrawler.sources import spiders
 
 KEYWORD = "mountain lake"
 ASKED, THERE = 120, 150
@@ -21,7 +22,7 @@ SOURCES = sorted({path.stem for path in Path(replicas.__path__[0]).glob("[a-z]*.
 
 
 def crawled(replica: Replica, data: Path, **environment: str) -> Crawl:
-    kind = kind_of(replica.source)
+    kind = spiders()[replica.source]
     key = {kind.key.variable: SECRET} if kind.key else {}
     given = {"max_images": str(ASKED), **replica.arguments(KEYWORD)}
     arguments = [word for name, value in given.items() for word in ("-a", f"{name}={value}")]
@@ -45,6 +46,6 @@ def test_a_source_brings_the_number_asked_for(source: str, tmp_path: Path) -> No
     ended.check_files()
     assert replica.limits == 0
     assert max(replica.fetched.values()) == 1, "a picture was fetched twice"
-    for name in set(kind_of(source).fields) - MEASURED:
+    for name in set(spiders()[source].fields) - MEASURED:
         told = sum(bool(line.get(name)) for line in ended.kept)
         assert told > ASKED / 2, f"{name} of {told} pictures"

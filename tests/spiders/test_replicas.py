@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from walks import SECRET, Walk, kind_of, walk, walking
+from walks import SECRET, Walk, walk, walking
 
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.demo import replicas
@@ -17,12 +17,13 @@ from pixcrawler.demo.replicas.serving import serving
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Spent
+from pixcrawler.sources import spiders
 
 KEYWORD = "mountain lake"
 SERVING = "serving"  # beside the replicas
 IN_BROWSER = "google"  # its pages are made by scripts: see middlewares/test_browser.py
 SOURCES = sorted({path.stem for path in Path(replicas.__path__[0]).glob("[a-z]*.py")} - {SERVING, IN_BROWSER})
-KINDS = {source: kind_of(source) for source in SOURCES}
+KINDS = {source: spiders()[source] for source in SOURCES}
 CAPPED = [source for source, kind in KINDS.items() if kind.cap]
 WITH_KEY = [source for source, kind in KINDS.items() if kind.key]
 SAFE = [source for source, kind in KINDS.items() if "safe" in kind.filters]
