@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -64,8 +65,9 @@ def change_constants() -> None:
 
 def kill_browser() -> dict[str, Any]:
     for process in psutil.Process().children(recursive=True):
-        if "chrom" in process.name():
-            process.kill()
+        with suppress(psutil.NoSuchProcess):  # the first that dies takes others with it
+            if "chrom" in process.name():
+                process.kill()
     return {}
 
 
