@@ -334,9 +334,8 @@ def test_memory_does_not_grow_with_the_pages(public: Web) -> None:
 def browsing(data: Path, replica: Replica) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
     """A crawl in the middle of a page, and the processes of its browser."""
     asked = ("google", "-a", f"keywords={KEYWORD}", "-a", f"base_url={replica.url}")
-    with TemporaryDirectory(
-        prefix="px", ignore_cleanup_errors=True
-    ) as folder:  # where a profile may be left behind; sockets have short names
+    # A profile may be left behind there; the sockets in it need short names.
+    with TemporaryDirectory(prefix="px", ignore_cleanup_errors=True) as folder:
         process = started(data, *asked, **known(replica), TMPDIR=folder)
         try:
             while not any(asked.path == "/search" for asked in replica.asked):
