@@ -85,7 +85,8 @@ def test_up_restarts_a_killed_dispatcher(up: Up) -> None:
     process.stdout.readline()
     killed = parts_of(process)["dispatcher"]
     killed.kill()
-    assert any("dispatcher ended with status -9 and starts again in 0.5 s" in line for line in process.stderr)
+    line = process.stderr.readline()
+    assert "dispatcher ended with status -9 and starts again in 0.5 s" in line
     while (again := parts_of(process).get("dispatcher")) in (None, killed):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
