@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -325,9 +326,9 @@ stored.finally(() => document.body.append(document.createElement("hr")))
 def test_memory_does_not_grow_with_the_pages(public: Web) -> None:
     """Each page leaves 30 MB behind in its window, and as much in a storage that lasts as long as its context."""
     url = page(public, HOARDER)
-    done = Shown(*[(url, {"scroll": "hr", "until": 1})] * 30, allow=only(public), PAGES_PER_CONTEXT=5)
+    done = Shown(*[(url, {"scroll": "hr", "until": 1})] * 16, allow=only(public), PAGES_PER_CONTEXT=4)
     memory = [outcome["memory"] for outcome in done.outcomes]
-    assert max(memory[20:]) < 1.3 * max(memory[:10])
+    assert max(memory[8:]) < 1.3 * max(memory[:8])
 
 
 @contextmanager
@@ -340,6 +341,7 @@ def browsing(data: Path, replica: Replica) -> Iterator[tuple[subprocess.Popen[st
         try:
             while not any(asked.path == "/search" for asked in replica.asked):
                 assert process.poll() is None
+                time.sleep(0.05)
             yield process, psutil.Process(process.pid).children(recursive=True)
         finally:
             process.kill()
@@ -363,7 +365,8 @@ def test_no_browser_outlives_the_group_of_its_crawl(tmp_path: Path) -> None:
     """As a node ends a crawl for good: its driver dies in the same moment, and cannot end the browser."""
     with serving(replica_of("google")) as replica, browsing(tmp_path, replica) as (process, browser):
         for one in [psutil.Process(process.pid), *(one for one in browser if "chrom" not in one.name())]:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):  # the driver may die with the crawl
+                one.kill()
         process.wait(30)
         assert not still_there(browser)
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -316,6 +317,7 @@ def test_a_crawl_listens_on_nothing(tmp_path: Path) -> None:
             crawl = psutil.Process(process.pid)
             while not source.hits["/hang.jpg"]:
                 assert process.poll() is None, process.stderr.read()
+                time.sleep(0.05)
             family = [crawl, *crawl.children(recursive=True)]
             assert len(family) > 2  # its workers are there
             states = {connection.status for member in family for connection in member.net_connections("inet")}
