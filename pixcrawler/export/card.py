@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from pixcrawler.export.attribution import conditions
 from pixcrawler.export.dataset import Dataset, RunLine
 from pixcrawler.export.markdown import escaped, link, one_line, table
-from pixcrawler.export.texts import Texts, conditions
+from pixcrawler.export.texts import Texts
 from pixcrawler.rights import Licence, normalise
 
 # Read by Hugging Face: which loader, which files, one split. "other": each picture has its own licence.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 from pixcrawler.errors import ExportFailed
@@ -99,3 +100,4 @@ class Dataset:
     outcome: str  # one sentence
     funnel: Funnel
     runs: tuple[RunLine, ...]
+    collected: tuple[datetime, datetime] | None  # from the first run's beginning to the last one's end, UTC

@@ -11,6 +11,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,6 +139,7 @@ class Exporter:
             outcome=job.reason or f"all {job.kept} images that were asked for",
             funnel=Funnel.total(Funnel.from_json(run.funnel) for run in history if run.funnel),
             runs=tuple(lines),
+            collected=_timeframe(history),
             version=mine.version,
         )
         return dataset, rows
@@ -197,6 +199,13 @@ class Exporter:
                 await self._storage.delete(key)
             except StorageFailed as error:
                 logger.error("%s is not needed and cannot be deleted: %s", key, error)
+
+
+def _timeframe(history: Iterable[Any]) -> tuple[datetime, datetime] | None:
+    ended = [run for run in history if run.ended_at]
+    if not ended:
+        return None
+    return min(run.created_at for run in ended), max(run.ended_at for run in ended)
 
 
 @contextmanager

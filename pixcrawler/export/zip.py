@@ -17,8 +17,10 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from pixcrawler import __version__
 from pixcrawler.errors import ExportFailed, StorageFailed
 from pixcrawler.export.card import readme
+from pixcrawler.export.croissant import CROISSANT, croissant
 from pixcrawler.export.dataset import Dataset, DatasetImage
-from pixcrawler.export.texts import ATTRIBUTION, LABELS_CSV, LABELS_JSON, METADATA, JsonList, Texts, create
+from pixcrawler.export.files import JsonList, create
+from pixcrawler.export.texts import METADATA, TEXTS, Texts
 from pixcrawler.naming import keyword_slugs, member_name
 from pixcrawler.storage.faults import cause, explained
 
@@ -104,7 +106,9 @@ def _pack(
                 _add_pictures(dataset, images, read, slugs, packer, texts)
             with create(folder / README) as card:
                 card.write(readme(dataset, texts, slugs))
-            for name in (METADATA, ATTRIBUTION, LABELS_CSV, LABELS_JSON, README):
+            with create(folder / CROISSANT) as file_of_files:
+                file_of_files.write(croissant(dataset, texts, _sha256_of_file(folder / METADATA)))
+            for name in (*TEXTS, CROISSANT, README):
                 packer.add_file(name, folder / name)
         return packer.finish(folder / MANIFEST)
 

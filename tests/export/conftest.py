@@ -2,6 +2,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def dataset(kept: int, **changes: Any) -> Dataset:
         "outcome": "Short: the sources have no more.",
         "funnel": Funnel({"kept": kept, "too_small": 3, "near_duplicate": 5}),
         "runs": (RunLine("openverse", KEYWORDS, kept, kept + 8, {"too_small": 3, "near_duplicate": 5}),),
+        "collected": (datetime(2026, 11, 30, 9, tzinfo=UTC), datetime(2026, 11, 30, 10, tzinfo=UTC)),
     }
     return Dataset(**facts | changes)
 
