@@ -19,8 +19,6 @@ from pixcrawler.cli import app
 from pixcrawler.config import config
 
 FOLDER = Path(__file__).with_name("drizzle")
-LOCK_FILE = FOLDER / "package-lock.json"
-INSTALLED = FOLDER / "node_modules" / ".installed"  # holds the digest of the lock file that was followed
 INSTALL_SECONDS = 100
 RUN_SECONDS = 75
 LIBPQ = {name: f"PG{name.upper()}" for name in ("host", "port", "user", "password")} | {"dbname": "PGDATABASE"}
@@ -80,21 +78,22 @@ def pixcrawler(url: str, *arguments: str) -> Said:
     return Said(result.exit_code, result.stdout)
 
 
-def install() -> None:
-    """Installs what the lock file names, unless that is there; one process at a time."""
+def install(folder: Path = FOLDER) -> None:
+    """Installs what the folder's lock file names, unless that is there; one process at a time."""
     if shutil.which("npm") is None:
         _unavailable("npm is not installed")
-    with LOCK_FILE.open("rb") as file:
+    installed = folder / "node_modules" / ".installed"  # holds the digest of the lock file that was followed
+    with (folder / "package-lock.json").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         digest = hashlib.sha256(file.read()).hexdigest()
-        if INSTALLED.exists() and INSTALLED.read_text() == digest:
+        if installed.exists() and installed.read_text() == digest:
             return
         done = subprocess.run(
-            ["npm", "ci", "--loglevel=error"], cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS
+            ["npm", "ci", "--loglevel=error"], cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS
         )
         if done.returncode:
-            _unavailable(f"npm cannot install {FOLDER}: {done.stderr.strip()}")
-        INSTALLED.write_text(digest)
+            _unavailable(f"npm cannot install {folder}: {done.stderr.strip()}")
+        installed.write_text(digest)
 
 
 def run(*arguments: str, **variables: str) -> str:

@@ -178,6 +178,7 @@ function fact([name, ...parts]) {
   const description = document.createElement("dd");
   term.textContent = name;
   description.dir = "auto";
+  description.classList.toggle("digest", name === "SHA-256");
   description.append(...parts);
   return description.textContent.trim() ? [term, description] : [];
 }
@@ -253,7 +254,7 @@ words.addEventListener("input", () => {
   typed = setTimeout(filter, TYPING);
 });
 at("filters").addEventListener("submit", (event) => event.preventDefault());
-at("reset").addEventListener("click", clear);
+at("clear").addEventListener("click", clear);
 at("all").addEventListener("click", clear);
 
 grid.addEventListener("click", clicked);

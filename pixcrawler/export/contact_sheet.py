@@ -26,6 +26,7 @@ from pixcrawler.rights import normalise
 
 INDEX = "index.html"
 PAGE = 500  # pictures; the script's pages are as long
+SLIVER = 0.004  # of the chart's width: the least that is seen
 CUT = "<!-- cut -->\n"  # in the template: here come tiles, and here come lines of JSON
 
 
@@ -128,7 +129,7 @@ def _digest(text: str) -> str:
 def _bars(kept: int, reasons: Mapping[str, int]) -> Iterable[str]:
     found = kept + sum(reasons.values())
     for name, images in {KEPT: kept, **reasons}.items():
-        width = f"{images / (found or 1):.2%}"
+        width = f"{max(images / found, SLIVER):.2%}"
         yield (
             f'<tr class="{"kept" if name == KEPT else "not"}"><th scope="row">{shown_text(name.replace("_", " "))}</th>'
             f'<td><svg aria-hidden="true"><rect width="{width}" height="100%" rx="2"/></svg></td>'

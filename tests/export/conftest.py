@@ -99,7 +99,7 @@ class Make:
     hostile = HOSTILE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> type[Make]:
     return Make
 
