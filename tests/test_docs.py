@@ -11,7 +11,8 @@ import typer
 
 from pixcrawler.cli import app
 from pixcrawler.config import BASE_URL_PREFIX, Config
-from pixcrawler.export.texts import ATTRIBUTION, LABELS_CSV, LABELS_JSON, METADATA
+from pixcrawler.export.croissant import CROISSANT
+from pixcrawler.export.texts import TEXTS
 from pixcrawler.jobs import AttemptState, JobState, Reason, RunState
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def commands(command: typer.core.TyperGroup | object, path: str = "") -> list[st
 
 
 def test_every_file_of_a_dataset_is_explained() -> None:
-    for name in (METADATA, ATTRIBUTION, LABELS_CSV, LABELS_JSON, "README.md", "manifest.json"):
+    for name in (*TEXTS, CROISSANT, "README.md", "manifest.json"):
         assert name in DATASET
 
 

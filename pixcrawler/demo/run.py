@@ -20,19 +20,18 @@ from pixcrawler.db import crawl_jobs, overview
 from pixcrawler.db.embedded import database
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.overview import Overview
-from pixcrawler.demo import contact_sheet
 from pixcrawler.demo.catalogue import KEYWORDS
 from pixcrawler.demo.replicas import Replica, replica_of
 from pixcrawler.demo.replicas.serving import serving
 from pixcrawler.demo.source import DemoSource
 from pixcrawler.errors import UsageError
+from pixcrawler.export.contact_sheet import INDEX
 from pixcrawler.jobs import ExportState
 from pixcrawler.services import calm_exit, free_port, local_parts, supervise
 from pixcrawler.sources import catalogue
 from pixcrawler.storage import open_storage
 
 IMAGES = 120
-PICTURES = frozenset({".jpg", ".png", ".webp", ".gif"})
 
 Watch = Callable[[str, int], Awaitable[Overview]]  # shows the job at this database until it has ended
 
@@ -146,18 +145,15 @@ async def _store_list(settings: Config, source: DemoSource) -> str:
 
 
 async def _unpack(settings: Config, seen: Overview) -> Made:
-    """Copies the dataset out of storage and draws its pictures on one sheet."""
+    """Copies the dataset out of storage, and unpacks it so that its contact sheet finds the pictures."""
     done = [export for export in seen.exports if export.state == ExportState.DONE and export.key]
     if not done:
         return Made(seen)
     folder = settings.data_dir / f"dataset-{seen.job.id}"
     folder.mkdir(parents=True, exist_ok=True)
-    archive, sheet = folder / "dataset.zip", folder / "contact-sheet.png"
+    archive, unpacked = folder / "dataset.zip", folder / "dataset"
     assert done[-1].key
     await open_storage(settings).fetch_file(done[-1].key, archive)
-    with TemporaryDirectory() as pictures, zipfile.ZipFile(archive) as dataset:
-        names = sorted(name for name in dataset.namelist() if Path(name).suffix in PICTURES)
-        paths = [Path(dataset.extract(name, pictures)) for name in names]
-        funnel = f"{seen.funnel.found} images found, {seen.funnel.kept} kept"
-        contact_sheet.write(paths, sheet, title_lines=[", ".join(seen.job.keywords), funnel])
-    return Made(seen, archive, sheet)
+    with zipfile.ZipFile(archive) as dataset:
+        dataset.extractall(unpacked)
+    return Made(seen, archive, unpacked / INDEX)

@@ -32,9 +32,12 @@ FILES = """## The files
 Every picture is as its owner serves it, byte for byte.
 
 - `<keyword>/<number>_<hash>.<extension>`: the pictures; the hash is the beginning of their SHA-256
+- `index.html`: all pictures at a glance, with what is known of each; open it in a browser
 - `metadata.jsonl`: what is known of each picture, one per line; an empty text means unknown
 - `ATTRIBUTION.md`: who made each picture, and under which licence
-- `labels.csv`, `labels.json`: file and label; in the CSV an apostrophe stands before what looks like a formula
+- `labels.csv`, `labels.json`, `labels.yaml`, `labels.txt`: file and label; in the CSV an apostrophe stands before what
+  looks like a formula
+- `croissant.json`: what the dataset is, for tools; `mlcroissant` opens it
 - `manifest.json`: size and SHA-256 of every file
 
 ```python

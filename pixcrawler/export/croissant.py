@@ -123,7 +123,7 @@ def _license(license_id: str, pictures: int) -> dict[str, Any]:
     return {
         "@type": "sc:CreativeWork",
         "name": licence.name if licence else "unknown",
-        "description": f"{pictures} pictures: {conditions(licence)}",
+        "description": f"{conditions(licence)}; pictures: {pictures}",
         **({"url": licence.url} if licence and licence.url else {}),
     }
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from pixcrawler.export.attribution import credit
 from pixcrawler.export.dataset import DatasetImage
-from pixcrawler.export.texts import credit, metadata
+from pixcrawler.export.texts import metadata
 
 CC = "https://creativecommons.org"
 SAID = {

