@@ -121,6 +121,7 @@ function filter() {
   );
   page = 0;
   draw();
+  if (at("pictures").getBoundingClientRect().top < 0) at("pictures").scrollIntoView();
 }
 
 function folded(picture) {

@@ -34,7 +34,7 @@ class ContactSheet:
     """Writes the file as pictures come. No more than the first page is in memory."""
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
-        self._keywords = {keyword: number for number, keyword in enumerate(dataset.keywords)}
+        self._keywords = {keyword: number for number, keyword in enumerate(dict.fromkeys(dataset.keywords))}
         self._sources: dict[str, int] = {}
         self._licences: dict[str, int] = {}  # by id
         self._first_page: list[str] | None = []  # lines that wait for the last tile; None: they are written
@@ -91,10 +91,7 @@ class ContactSheet:
                 self._finish()
 
 
-SAID = (
-    *("title", "creator", "creator_url", "page_url", "original_url"),
-    *("license", "license_url", "attribution"),
-)
+SAID = ("title", "creator", "creator_url", "page_url", "original_url", "license", "license_url", "attribution")
 
 
 def _head(dataset: Dataset) -> dict[str, str | int]:
@@ -102,8 +99,8 @@ def _head(dataset: Dataset) -> dict[str, str | int]:
     return {
         "policy": _policy(),
         "style": _template("css"),
-        "name": shown_text(dataset.name or f"Dataset of job {dataset.job}"),
-        "outcome": shown_text(dataset.outcome),
+        "name": _text(dataset.name or f"Dataset of job {dataset.job}"),
+        "outcome": _text(dataset.outcome),
         "kept": f"{dataset.kept:,}",
         "asked": f"{dataset.asked:,}",
         "found": f"{dataset.funnel.found:,}",
@@ -131,19 +128,19 @@ def _bars(kept: int, reasons: Mapping[str, int]) -> Iterable[str]:
     for name, images in {KEPT: kept, **reasons}.items():
         width = f"{max(images / found, SLIVER):.2%}"
         yield (
-            f'<tr class="{"kept" if name == KEPT else "not"}"><th scope="row">{shown_text(name.replace("_", " "))}</th>'
+            f'<tr class="{"kept" if name == KEPT else "not"}"><th scope="row">{_text(name.replace("_", " "))}</th>'
             f'<td><svg aria-hidden="true"><rect width="{width}" height="100%" rx="2"/></svg></td>'
             f"<td>{images:,}</td></tr>\n"
         )
 
 
 def _tile(name: str, image: DatasetImage) -> str:
-    title, address = shown_text(image.title), quote(name)
+    title, address = _text(image.title), quote(name)
     by = " · ".join(filter(None, (_licence(image.license_id)["name"], one_line(image.creator))))
     return (
-        f'<li><a href="{address}"><img src="{address}" alt="{title or shown_text(f"{image.keyword}, untitled")}"'
+        f'<li><a href="{address}"><img src="{address}" alt="{title or _text(f"{image.keyword}, untitled")}"'
         f' width="{image.width}" height="{image.height}" loading="lazy" decoding="async"></a>'
-        f'<p class="title" dir="auto">{title or "untitled"}</p><p class="by" dir="auto">{shown_text(by)}</p></li>\n'
+        f'<p class="title" dir="auto">{title or "untitled"}</p><p class="by" dir="auto">{_text(by)}</p></li>\n'
     )
 
 
@@ -153,7 +150,7 @@ def _licence(license_id: str) -> dict[str, Any]:
     return {"name": name, "url": url, "asks": conditions(licence)}
 
 
-def shown_text(text: str) -> str:
+def _text(text: str) -> str:
     """The text as HTML shows it, in markup and in attributes."""
     return escape(one_line(text))
 

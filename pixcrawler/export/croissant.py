@@ -25,7 +25,8 @@ RECORDS = "records"
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    **{prefix: f"http://mlcommons.org/croissant/{path}" for prefix, path in (("cr", ""), ("rai", "RAI/"))},
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
     "sc": "https://schema.org/",
     "conformsTo": "dct:conformsTo",

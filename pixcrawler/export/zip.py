@@ -106,8 +106,8 @@ def _pack(
                 _add_pictures(dataset, images, read, slugs, packer, texts)
             with create(folder / README) as card:
                 card.write(readme(dataset, texts, slugs))
-            with create(folder / CROISSANT) as file_of_files:
-                file_of_files.write(croissant(dataset, texts, _sha256_of_file(folder / METADATA)))
+            with create(folder / CROISSANT) as description:
+                description.write(croissant(dataset, texts, _sha256_of_file(folder / METADATA)))
             for name in (*TEXTS, CROISSANT, README):
                 packer.add_file(name, folder / name)
         return packer.finish(folder / MANIFEST)

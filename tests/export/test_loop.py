@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,10 @@ def test_the_dataset_completes_the_job(world: World) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     with zipfile.ZipFile(path) as archive:
         assert sum(name.startswith("cat/") for name in archive.namelist()) == 3
+        described = json.loads(archive.read("croissant.json"))
+    [collected] = world.sql("SELECT min(created_at), max(ended_at) FROM crawler.runs")
+    said = [datetime.fromisoformat(moment) for moment in described["rai:dataCollectionTimeframe"]]
+    assert said == [moment.replace(microsecond=0) for moment in collected]
     export(world)  # which sweeps
     assert len(files(world, job)) == 4
     assert not stray.exists()
