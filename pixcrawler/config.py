@@ -32,6 +32,8 @@ from pixcrawler.jobs import Channel
 from pixcrawler.terms import Key
 
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
+CONNECTION = "storage_connection_string"
+STORE_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")  # of a container or bucket
 HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 # Passwords and secrets that a crawl process has no use for.
@@ -44,6 +46,21 @@ NOT_FOR_CRAWLS = frozenset(
         "PIXCRAWLER_WEBHOOK_SECRET",
     }
 )
+# What a crawl process needs to store pictures, if it is there that they go. The last lines: who we are to Entra.
+OF_STORES = {
+    "azure": frozenset(
+        {
+            *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT_URL"),
+            *("AZURE_BLOB_CONTAINER_NAME", "AZURE_WARM_CONTAINER_NAME"),
+            *("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_AUTHORITY_HOST"),
+            *("AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_FEDERATED_TOKEN_FILE"),
+            *("IDENTITY_ENDPOINT", "IDENTITY_HEADER"),
+        }
+    ),
+    "supabase": frozenset(
+        {"SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_BUCKET", "SUPABASE_WARM_BUCKET"},
+    ),
+}
 # What any Python process goes by: programs, home, language, time zone, scratch space, modules, certificates.
 FOR_PYTHON = frozenset(
     {
@@ -111,11 +128,8 @@ class MailServer:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is on this machine, with nobody in between."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        """Whether it is on this machine."""
+        return is_here(self.host)
 
     def __repr__(self) -> str:
         return f"MailServer({self.host}:{self.port})"
@@ -170,6 +184,40 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
+def is_here(host: str | None) -> bool:
+    """Whether a host is this machine, with nobody in between."""
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _encrypted(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_here(parts.hostname):
+        raise ValueError("expected https")
+    return url.rstrip("/")
+
+
+def _connection_string(secret: SecretStr) -> SecretStr:
+    pairs = (pair.partition("=") for pair in secret.get_secret_value().split(";"))
+    given = {name.strip().lower(): value for name, _, value in pairs}
+    if not given.get("accountname") or not given.get("accountkey"):
+        raise ValueError("expected AccountName=…;AccountKey=…, as the portal shows it")
+    if "blobendpoint" in given or given.get("defaultendpointsprotocol", "https") != "https":
+        _encrypted(given.get("blobendpoint") or "http://")
+    return secret
+
+
+def _store_name(name: str) -> str:
+    if not STORE_NAME.fullmatch(name):
+        raise ValueError("expected 3 to 63 small letters, digits and single hyphens")
+    return name
+
+
+StoreName = Annotated[str, AfterValidator(_store_name)]
+
+
 def _nodes(urls: tuple[str, ...]) -> tuple[str, ...]:
     for url in urls:
         Node(url)
@@ -215,7 +263,25 @@ class Config(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="LOG_LEVEL")
 
     data_dir: Annotated[Path, AfterValidator(lambda p: p.expanduser().absolute())] = Path("data")
-    storage: Literal["local"] = "local"
+    # Where pictures and datasets live, those that are asked for often and those that wait: see docs/storage.md.
+    storage: Literal["local", "azure", "supabase"] = "local"
+    azure_storage_connection_string: Annotated[SecretStr, AfterValidator(_connection_string)] | None = Field(
+        None, validation_alias="AZURE_STORAGE_CONNECTION_STRING"
+    )
+    azure_storage_account_url: Annotated[WebAddress, AfterValidator(_encrypted)] | None = Field(
+        None, validation_alias="AZURE_STORAGE_ACCOUNT_URL", validate_default=True
+    )
+    azure_blob_container_name: StoreName = Field("pixcrawler", validation_alias="AZURE_BLOB_CONTAINER_NAME")
+    azure_warm_container_name: StoreName = Field("pixcrawler-warm", validation_alias="AZURE_WARM_CONTAINER_NAME")
+    supabase_url: Annotated[WebAddress, AfterValidator(_encrypted)] | None = Field(
+        None, validation_alias="SUPABASE_URL", validate_default=True
+    )
+    supabase_service_role_key: SecretStr | None = Field(
+        None, validation_alias="SUPABASE_SERVICE_ROLE_KEY", validate_default=True
+    )
+    supabase_bucket: StoreName = Field("pixcrawler", validation_alias="SUPABASE_BUCKET")
+    supabase_warm_bucket: StoreName = Field("pixcrawler-warm", validation_alias="SUPABASE_WARM_BUCKET")
+    api_url: WebAddress = "http://127.0.0.1:8000"  # of `pixcrawler api`, for links to files of this machine
     # Of a job that names none: those that need neither key nor consent, who has most of everything first.
     default_sources: Words = ("openverse", "commons", "internetarchive", "nasa", "met", "artic", "rijksmuseum")
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
@@ -264,6 +330,15 @@ class Config(BaseSettings):
         other = "smtp_url" if info.field_name == "mail_from" else "webhook_url"
         if value is None and info.data.get(other) is not None:
             raise ValueError(f"is needed with {variable(other)}")
+        return value
+
+    @field_validator("azure_storage_account_url", "supabase_url", "supabase_service_role_key")
+    @classmethod
+    def _comes_with_its_storage(cls, value: Any, info: ValidationInfo) -> Any:
+        storage = str(info.field_name).partition("_")[0]
+        if value is None and info.data.get("storage") == storage and not info.data.get(f"{storage}_{CONNECTION}"):
+            other = f", or {variable(f'azure_{CONNECTION}')}" if storage == "azure" else ""
+            raise ValueError(f"is needed with PIXCRAWLER_STORAGE={storage}{other}")
         return value
 
     @model_validator(mode="after")
@@ -329,7 +404,9 @@ def variable(field: str) -> str:
 
 def crawl_environment() -> dict[str, str]:
     """The variables a crawl process may see: our settings and what Python needs; nobody else's secrets."""
-    allowed = (FOR_PYTHON | {variable(field) for field in Config.model_fields}) - NOT_FOR_CRAWLS
+    stores = frozenset().union(*OF_STORES.values())
+    allowed = (FOR_PYTHON | {variable(field) for field in Config.model_fields}) - NOT_FOR_CRAWLS - stores
+    allowed |= OF_STORES.get(config().storage, frozenset())
     prefixes = (BASE_URL_PREFIX, "LC_")
     return {name: value for name, value in os.environ.items() if name in allowed or name.startswith(prefixes)}
 

@@ -12,6 +12,7 @@ PixCrawlerError
 ├── SourceSaysLater        a source asked for a pause; the run is deferred
 ├── LeaseLost              the attempt is not ours any more: stop at once
 ├── StorageFailed          a file could not be stored or read; the run or export fails
+├── LinkRefused            a link was changed, or is over
 ├── ExportFailed           a dataset could not be built or verified
 └── NotDelivered           a mail or webhook was not taken; it is tried again, or given up
 """
@@ -79,6 +80,10 @@ class LeaseLost(PixCrawlerError):
 
 class StorageFailed(PixCrawlerError):
     """Raised by storage; its message names the key and the cause, such as a full disk."""
+
+
+class LinkRefused(PixCrawlerError):
+    """Raised by storage.links for a link it did not sign, or whose time is over."""
 
 
 class ExportFailed(PixCrawlerError):

@@ -60,6 +60,13 @@ class ExportState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Tier(StrEnum):
+    """`crawler.exports.tier`: how readily a file is had."""
+
+    HOT = "hot"  # at once
+    WARM = "warm"  # at once too; cheaper to keep, dearer to read
+
+
 class Channel(StrEnum):
     """`crawler.outbox.channel`: how a notification leaves the house."""
 

@@ -172,4 +172,5 @@ def _ledger(spider: ImageSpider) -> Ledger:
 
 
 async def _stored_file(key: str) -> bytes:
-    return await open_storage(config()).get(key)
+    storage = await asyncio.to_thread(open_storage, config())
+    return await storage.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cached_property
 
 from pixcrawler import faults
@@ -26,7 +27,8 @@ class UploadPipeline(Component):
         if not self.ledger.may_write:
             raise Rejected(Reason.CANCELLED)
         try:
-            item.storage_url = await self.storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
+            storage = await asyncio.shield(self._storage)
+            item.storage_url = await storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
         except StorageFailed as error:
             self.spider.give_up(error)
             raise Rejected(Reason.CANCELLED) from error
@@ -38,7 +40,10 @@ class UploadPipeline(Component):
         return f"{self.ledger.run.storage_prefix}/images/{sha256[:2]}/{sha256}.{extension}".lstrip("/")
 
     @cached_property
-    def storage(self) -> Storage:
+    def _storage(self) -> asyncio.Task[Storage]:
+        return asyncio.create_task(asyncio.to_thread(self._open))  # it may have to wait for the store
+
+    def _open(self) -> Storage:
         if isinstance(self.ledger, LocalLedger):
             return LocalStorage(self.ledger.folder)
         return open_storage(config())

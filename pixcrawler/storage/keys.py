@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 
 from pixcrawler.errors import StorageFailed
 
@@ -10,6 +12,15 @@ KEY_LENGTH = 1024  # Azure's limit for a blob name
 PART = r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,253}[A-Za-z0-9_-])?"  # no file system takes more than 255 bytes
 KEY = re.compile(rf"{PART}(?:/{PART})*")
 PREFIX = re.compile(rf"(?:{PART}/)*(?:{PART}\.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is there."""
+
+    key: str
+    size: int  # bytes
+    modified_at: datetime  # with its zone
 
 
 def checked_key(key: str) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import hashlib
 import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from pixcrawler.errors import UsageError
+from pixcrawler.errors import StorageFailed, UsageError
+from pixcrawler.storage import links
 from pixcrawler.storage.faults import cause, explained
-from pixcrawler.storage.keys import KEY, checked_key, checked_prefix
+from pixcrawler.storage.files import appearing, sync_folder, write_durably
+from pixcrawler.storage.keys import KEY, Stored, checked_key, checked_prefix
 
 UNFINISHED = ".unfinished"  # no key starts with a dot
 ABANDONED_SECONDS = 3600  # a file nothing was written to for so long has lost its writer
@@ -25,9 +29,10 @@ ABANDONED_SECONDS = 3600  # a file nothing was written to for so long has lost i
 class LocalStorage:
     """A `Storage` below `root`. A file appears whole, under its key, or not at all, even if the writer is killed."""
 
-    def __init__(self, root: Path) -> None:
-        """Creates the folder. Raises `UsageError` if it cannot be written."""
+    def __init__(self, root: Path, api_url: str = "") -> None:
+        """Creates the folder. `api_url`: where links lead. Raises `UsageError` if it cannot be written."""
         self.root = root.absolute()
+        self.api_url = api_url
         self.unfinished = self.root / UNFINISHED
         try:
             self.unfinished.mkdir(parents=True, exist_ok=True)
@@ -68,7 +73,16 @@ class LocalStorage:
 
     async def list(self, prefix: str) -> list[str]:
         """All keys that start with these characters, sorted."""
-        return await asyncio.to_thread(self._list, checked_prefix(prefix))
+        return sorted([stored.key async for stored in self.entries(prefix)])
+
+    async def entries(self, prefix: str) -> AsyncIterator[Stored]:
+        """All files whose keys start with these characters."""
+        for stored in await asyncio.to_thread(self._entries, checked_prefix(prefix)):
+            yield stored
+
+    async def link(self, key: str, seconds: int = 3600, name: str = "dataset.zip") -> str:
+        """A link through the API that is over after `seconds`."""
+        return await asyncio.to_thread(links.signed, self.root, self.api_url, checked_key(key), seconds, name)
 
     def url(self, key: str) -> str:
         """The `file:` URL of a key."""
@@ -80,6 +94,9 @@ class LocalStorage:
     def _write(self, key: str, source: IO[bytes]) -> str:
         path = self._path(key)
         with explained(key), self._temporary() as temporary:
+            if path.is_file():
+                _require_same(key, path, source)
+                return path.as_uri()
             write_durably(source, temporary)
             if not path.parent.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,15 +111,10 @@ class LocalStorage:
             return self._write(key, source)
 
     def _fetch(self, key: str, to: Path) -> None:
-        part = to.with_name(f"{to.name}.{uuid4().hex}")
         with explained(key):
             source = self._path(key).open("rb")
-        try:
-            with source, explained(str(to)):
-                write_durably(source, part)
-                part.replace(to)
-        finally:
-            part.unlink(missing_ok=True)
+        with source, appearing(to) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
 
     def _exists(self, key: str) -> bool:
         with explained(key):
@@ -112,10 +124,18 @@ class LocalStorage:
         with explained(key):
             self._path(key).unlink(missing_ok=True)
 
-    def _list(self, prefix: str) -> builtins.list[str]:
+    def _entries(self, prefix: str) -> builtins.list[Stored]:
         folder = prefix.rpartition("/")[0]
         with explained(prefix or str(self.root)):
-            return sorted(key for key in self._keys(self.root / folder) if key.startswith(prefix))
+            keys = [key for key in self._keys(self.root / folder) if key.startswith(prefix)]
+            return [stored for key in keys if (stored := self._stored(key))]
+
+    def _stored(self, key: str) -> Stored | None:
+        try:
+            status = self._path(key).stat()
+        except FileNotFoundError:  # removed while we looked
+            return None
+        return Stored(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def _keys(self, folder: Path) -> Iterator[str]:
         for parent, _, names in os.walk(folder, onerror=_unless_missing):
@@ -137,23 +157,11 @@ class LocalStorage:
                     path.unlink()
 
 
-def write_durably(source: IO[bytes], path: Path) -> None:
-    """Copies a stream into a new file and waits until the disk has it."""
-    with path.open("xb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Waits until the disk has the folder's new name, where the system can say so."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _require_same(key: str, path: Path, source: IO[bytes]) -> None:
+    with path.open("rb") as file:
+        there = hashlib.file_digest(file, "sha256").digest()
+    if hashlib.file_digest(source, "sha256").digest() != there:  # type: ignore[arg-type]
+        raise StorageFailed(f"other bytes are stored under this key: {key}")
 
 
 def _unless_missing(error: OSError) -> None:

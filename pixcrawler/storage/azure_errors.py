@@ -1,0 +1,58 @@
+"""What Azure's SDK raises, in our words. None of them holds an address, a key or a signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from pixcrawler.errors import StorageFailed
+from pixcrawler.storage.remote import shown
+from pixcrawler.storage.retries import PASSING, Again, wanted_pause
+
+# Answers that the caller asked for: it is there already (409, 412), it is not there (404).
+ANSWERS = (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError)
+PASSING_CODES = frozenset({"Md5Mismatch", "InvalidBlockList"})  # damaged on the way; blocks that another commit swept
+
+
+@contextmanager
+def explained(subject: str) -> Iterator[None]:
+    """Raises `Again` for what may pass, `StorageFailed` for what does not; `ANSWERS` pass through."""
+    try:
+        yield
+    except ANSWERS:
+        raise
+    except ClientAuthenticationError as error:
+        raise StorageFailed(f"the store refuses who we are: {subject}") from error
+    except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
+        raise Again("the store could not be reached, or the connection broke") from error
+    except HttpResponseError as error:
+        raise _of_answer(error, subject) from error
+    except AzureError as error:  # a hash that does not fit
+        raise Again("bytes were damaged on the way") from error
+
+
+def _of_answer(error: HttpResponseError, subject: str) -> Exception:
+    if error.status_code in PASSING:
+        return Again(f"the store answers {error.status_code}", wanted_pause(getattr(error.response, "headers", {})))
+    if _code(error) in PASSING_CODES:
+        return Again(f"the store refuses what it got: {_code(error)}")
+    if error.status_code in (401, 403):
+        return StorageFailed(f"the store refuses who we are: {subject}")
+    return StorageFailed(f"the store refuses it: {shown(_code(error))}: {subject}")
+
+
+def _code(error: HttpResponseError) -> str:
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code))

@@ -1,0 +1,48 @@
+"""Supabase's resumable uploads: the TUS protocol 1.0, https://tus.io/protocols/resumable-upload."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+from typing import IO
+from urllib.parse import urljoin
+
+import httpx
+
+from pixcrawler.storage.retries import patiently
+from pixcrawler.storage.supabase_errors import explained
+
+CHUNK = 6 * 2**20  # bytes; Supabase takes no other size
+VERSION = {"Tus-Resumable": "1.0.0"}
+
+
+def upload(client: httpx.Client, address: str, path: Path, names: dict[str, str], key: str) -> None:
+    """Brings a file to the store in chunks; each goes on where the store says that the last one ended.
+
+    Nobody sees the object before it is whole. Raises what `explained` does.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        place = patiently(lambda: _begin(client, address, size, names, key), key)
+        done = 0
+        while done < size:
+            done = patiently(lambda: _send(client, place, file, key), key)
+
+
+def _begin(client: httpx.Client, address: str, size: int, names: dict[str, str], key: str) -> str:
+    metadata = ",".join(f"{name} {b64encode(value.encode()).decode()}" for name, value in names.items())
+    headers = {**VERSION, "Upload-Length": str(size), "Upload-Metadata": metadata, "x-upsert": "false"}
+    with explained(key):
+        answer = client.post(address, headers=headers).raise_for_status()
+    return urljoin(address, answer.headers["Location"])
+
+
+def _send(client: httpx.Client, place: str, file: IO[bytes], key: str) -> int:
+    """Sends the next chunk. Returns how much the store has."""
+    with explained(key):
+        there = client.head(place, headers=VERSION).raise_for_status()
+        start = int(there.headers["Upload-Offset"])
+        file.seek(start)
+        headers = {**VERSION, "Upload-Offset": str(start), "Content-Type": "application/offset+octet-stream"}
+        answer = client.patch(place, headers=headers, content=file.read(CHUNK)).raise_for_status()
+        return int(answer.headers["Upload-Offset"])
