@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from azurite_server import Azurite, azurite
 from disks import small_disk
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql as compose
@@ -104,6 +105,13 @@ def _small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 2 MB."""
     with small_disk(tmp_path / "disk") as disk:
         yield disk
+
+
+@pytest.fixture(scope="session", name="azurite")
+def _azurite() -> Iterator[Azurite]:
+    """An emulator of Azure Blob Storage; each test names containers of its own."""
+    with azurite() as running:
+        yield running
 
 
 @pytest.fixture

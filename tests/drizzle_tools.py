@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from npm import install
 from typer.testing import CliRunner
 
 from pixcrawler.cli import app
 from pixcrawler.config import config
 
 FOLDER = Path(__file__).with_name("drizzle")
-INSTALL_SECONDS = 100
 RUN_SECONDS = 75
 LIBPQ = {name: f"PG{name.upper()}" for name in ("host", "port", "user", "password")} | {"dbname": "PGDATABASE"}
 
@@ -52,7 +49,7 @@ SUPABASE = """
 @pytest.fixture(scope="session")
 def drizzle_sql() -> str:
     """The SQL that `drizzle-kit` makes of the front end's schema."""
-    install()
+    install(FOLDER)
     return run("node_modules/drizzle-kit/bin.cjs", "export", "--dialect", "postgresql", "--schema", "schema.ts")
 
 
@@ -78,24 +75,6 @@ def pixcrawler(url: str, *arguments: str) -> Said:
     return Said(result.exit_code, result.stdout)
 
 
-def install(folder: Path = FOLDER) -> None:
-    """Installs what the folder's lock file names, unless that is there; one process at a time."""
-    if shutil.which("npm") is None:
-        _unavailable("npm is not installed")
-    installed = folder / "node_modules" / ".installed"  # holds the digest of the lock file that was followed
-    with (folder / "package-lock.json").open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        digest = hashlib.sha256(file.read()).hexdigest()
-        if installed.exists() and installed.read_text() == digest:
-            return
-        done = subprocess.run(
-            ["npm", "ci", "--loglevel=error"], cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS
-        )
-        if done.returncode:
-            _unavailable(f"npm cannot install {folder}: {done.stderr.strip()}")
-        installed.write_text(digest)
-
-
 def run(*arguments: str, **variables: str) -> str:
     """What a program of the front end prints."""
     env = os.environ | variables
@@ -108,14 +87,8 @@ def run(*arguments: str, **variables: str) -> str:
 
 def front_end(program: str, url: str, **given: Any) -> list[dict[str, Any]]:
     """Runs a program of the front end on a database; what it reports."""
-    install()
+    install(FOLDER)
     parts = psycopg.conninfo.conninfo_to_dict(url)
     database = {LIBPQ[name]: str(value) for name, value in parts.items()}
     wishes = {f"FRONT_END_{name}": json.dumps(value) for name, value in given.items()}
     return [json.loads(line) for line in run("--import", "tsx", program, **database, **wishes).splitlines()]
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

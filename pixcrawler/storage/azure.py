@@ -57,8 +57,8 @@ class AzureStorage(Remote):
 
     def __init__(self, config: Config, tier: Tier) -> None:
         """Creates the container if it is missing. Raises `UsageError` naming the setting that is wrong."""
-        super().__init__()
         self._service, setting = _service(config)
+        super().__init__(self._service.close)
         name = config.azure_blob_container_name if tier is Tier.HOT else config.azure_warm_container_name
         self._container = self._service.get_container_client(name)
         self._access = ACCESS[tier]

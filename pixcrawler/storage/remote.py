@@ -7,6 +7,7 @@ import builtins
 import hashlib
 import io
 import re
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -68,8 +69,10 @@ class Digests:
 class Remote(ABC):
     """A `Storage` behind HTTP. The methods below the line block, are safe to repeat, and have patience."""
 
-    def __init__(self) -> None:
+    def __init__(self, close: Callable[[], None]) -> None:
+        """`close` ends the connections when nobody has this storage any more."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        weakref.finalize(self, close)
 
     async def put(self, key: str, body: bytes, content_type: str) -> str:
         """Stores bytes. Returns their URL."""

@@ -30,13 +30,13 @@ class SupabaseStorage(Remote):
 
     def __init__(self, config: Config, tier: Tier) -> None:
         """Creates the bucket if it is missing. Raises `UsageError` naming the settings that are wrong."""
-        super().__init__()
         assert config.supabase_url
         assert config.supabase_service_role_key
         secret = config.supabase_service_role_key.get_secret_value()
         headers = {"Authorization": f"Bearer {secret}", "apikey": secret}
         timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
         self._http = httpx.Client(headers=headers, timeout=timeout, event_hooks={"response": [raise_if_busy]})
+        super().__init__(self._http.close)
         self._address = f"{config.supabase_url}/storage/v1"
         self._client = SyncStorageClient(f"{self._address}/", headers, http_client=self._http)
         self._name = config.supabase_bucket if tier is Tier.HOT else config.supabase_warm_bucket
@@ -74,6 +74,8 @@ class SupabaseStorage(Remote):
             if path.stat().st_size <= supabase_resumable.CHUNK:
                 return self._put(key, path.read_bytes(), content_type)
         sha256 = Digests.of_file(path).sha256
+        if self._has_same(key, sha256):
+            return None
         names = {
             "bucketName": self._name,
             "objectName": key,

@@ -12,7 +12,7 @@ from typing import Any
 
 import lxml.html
 import pytest
-from drizzle_tools import install
+from npm import install
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, photo
