@@ -435,5 +435,5 @@ def config() -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "fence_seconds"  # the one rule about several settings
-        name = name if name.isupper() else f"PIXCRAWLER_{name.upper()}"
+        name = variable(name) if name in Config.model_fields else name
         raise UsageError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 HOPS = {"connection", "keep-alive", "transfer-encoding"}
+HANG_SECONDS = 10  # clients leave earlier
 RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: on, no seconds
 
 
@@ -28,6 +28,7 @@ class Exchange:
     status: int = 0  # answered in the store's place
     answer_headers: dict[str, str] = field(default_factory=dict)
     reset: str = ""  # the connection breaks "before" or "after" the store has seen the request
+    hang: bool = False  # no answer for as long as the client has patience
     flip: bool = False  # a bit of the answer
     cut: int | None = None  # bytes of the answer's body after which the connection breaks
 
@@ -53,7 +54,7 @@ class Proxy(ThreadingHTTPServer):
         self.target = urlsplit(target)
         self.disturb: Callable[[Exchange], None] = lambda exchange: None
         self.seen: list[Exchange] = []
-        self.faults: Counter[str] = Counter()
+        self.ended = threading.Event()  # the test is over: nobody hangs any longer
 
     @property
     def address(self) -> str:
@@ -72,7 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         exchange = Exchange(self.command, self.path, dict(self.headers), body)
         self.server.seen.append(exchange)
         self.server.disturb(exchange)
-        if exchange.reset == "before":
+        if exchange.hang:
+            self.server.ended.wait(HANG_SECONDS)
+        if exchange.reset == "before" or exchange.hang:
             return self._break()
         if exchange.status:
             return self._answer(exchange.status, exchange.answer_headers, b"", None)
@@ -125,6 +128,7 @@ def proxy(target: str) -> Iterator[Proxy]:
     try:
         yield server
     finally:
+        server.ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -36,6 +36,23 @@ from pixcrawler.jobs import Channel
         ("PIXCRAWLER_WEBHOOK_SECRET", "hush", "PIXCRAWLER_WEBHOOK_SECRET: "),
         ("PIXCRAWLER_WEBHOOK_SECRET", "whsec_aHVzaA==", "PIXCRAWLER_WEBHOOK_SECRET: "),
         ("PIXCRAWLER_SITE_URL", "pix.example", "PIXCRAWLER_SITE_URL: "),
+        (
+            "PIXCRAWLER_STORAGE",
+            "azure",
+            "AZURE_STORAGE_ACCOUNT_URL: is needed with PIXCRAWLER_STORAGE=azure, or AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        ("PIXCRAWLER_STORAGE", "supabase", "SUPABASE_URL: is needed with PIXCRAWLER_STORAGE=supabase"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "hush", "AZURE_STORAGE_CONNECTION_STRING: expected AccountName"),
+        (
+            "AZURE_STORAGE_CONNECTION_STRING",
+            "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=hush",
+            "AZURE_STORAGE_CONNECTION_STRING: expected https",
+        ),
+        ("AZURE_STORAGE_ACCOUNT_URL", "http://a.blob.example", "AZURE_STORAGE_ACCOUNT_URL: expected https"),
+        ("AZURE_BLOB_CONTAINER_NAME", "Pictures", "AZURE_BLOB_CONTAINER_NAME: expected 3 to 63"),
+        ("SUPABASE_URL", "http://a.supabase.example", "SUPABASE_URL: expected https"),
+        ("SUPABASE_WARM_BUCKET", "a/b/c", "SUPABASE_WARM_BUCKET: expected 3 to 63"),
+        ("PIXCRAWLER_API_URL", "ftp://api.example", "PIXCRAWLER_API_URL: "),
         ("PIXCRAWLER_FENCE_SECONDS", "60", "PIXCRAWLER_FENCE_SECONDS: "),
         ("PIXCRAWLER_LEASE_SECONDS", "20", "PIXCRAWLER_FENCE_SECONDS: "),
     ],
@@ -97,6 +114,26 @@ def test_secrets_of_channels_are_not_shown(settings_env: Callable[..., None]) ->
 def test_crawls_know_no_channels(settings_env: Callable[..., None]) -> None:
     settings_env(**CHANNELS, PIXCRAWLER_SITE_URL="https://pix.example")
     assert not crawl_environment().keys() & CHANNELS.keys()
+
+
+STORES = {
+    "azure": {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;AccountKey=hush"},
+    "supabase": {"SUPABASE_URL": "https://a.supabase.example", "SUPABASE_SERVICE_ROLE_KEY": "hush"},
+}
+
+
+@pytest.mark.parametrize("storage", ["local", *STORES])
+def test_crawls_know_how_to_store_and_no_more(settings_env: Callable[..., None], storage: str) -> None:
+    variables = {name: value for store in STORES.values() for name, value in store.items()}
+    settings_env(PIXCRAWLER_STORAGE=storage, **variables)
+    assert crawl_environment().keys() & variables.keys() == STORES.get(storage, {}).keys()
+    assert "hush" not in repr(config())
+
+
+def test_a_bucket_without_its_key_is_named(settings_env: Callable[..., None]) -> None:
+    settings_env(PIXCRAWLER_STORAGE="supabase", SUPABASE_URL="https://a.supabase.example")
+    with pytest.raises(UsageError, match="SUPABASE_SERVICE_ROLE_KEY: is needed with PIXCRAWLER_STORAGE"):
+        config()
 
 
 def test_every_source_is_known_by_its_file() -> None:

@@ -23,7 +23,8 @@ from pixcrawler.storage.retries import PASSING, Again, wanted_pause
 
 # Answers that the caller asked for: it is there already (409, 412), it is not there (404).
 ANSWERS = (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError)
-PASSING_CODES = frozenset({"Md5Mismatch", "InvalidBlockList"})  # damaged on the way; blocks that another commit swept
+# Damaged on the way, in the words of the service and of its emulator; blocks that another commit has swept.
+PASSING_CODES = frozenset({"Md5Mismatch", "InvalidOperation", "InvalidBlockList"})
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def explained(subject: str) -> Iterator[None]:
         raise
     except ClientAuthenticationError as error:
         raise StorageFailed(f"the store refuses who we are: {subject}") from error
-    except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
+    except (ServiceRequestError, ServiceResponseError, IncompleteReadError, OSError) as error:  # OSError: of `requests`
         raise Again("the store could not be reached, or the connection broke") from error
     except HttpResponseError as error:
         raise _of_answer(error, subject) from error

@@ -89,23 +89,23 @@ def test_what_is_missing_is_named(settings: Config, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"data"}
 
 
-@pytest.mark.parametrize("key", ["../outside", "a/../../x", "%2e%2e/x", "a?b", ""])
-def test_no_method_takes_a_key_that_could_be_another_place(settings: Config, tmp_path: Path, key: str) -> None:
+def test_no_method_takes_a_key_that_could_be_another_place(settings: Config, tmp_path: Path) -> None:
     storage = open_storage(settings)
     (tmp_path / "file").write_bytes(b"x")
-    for attempt in (
-        lambda: storage.put(key, b"x", "image/jpeg"),
-        lambda: storage.put_file(key, tmp_path / "file", "image/jpeg"),
-        lambda: storage.get(key),
-        lambda: storage.fetch_file(key, tmp_path / "copy"),
-        lambda: storage.exists(key),
-        lambda: storage.delete(key),
-        lambda: storage.link(key),
-    ):
+    for key in ("../outside", "a/../../x", "%2e%2e/x", "a?b", ""):
+        for attempt in (
+            storage.put(key, b"x", "image/jpeg"),
+            storage.put_file(key, tmp_path / "file", "image/jpeg"),
+            storage.get(key),
+            storage.fetch_file(key, tmp_path / "copy"),
+            storage.exists(key),
+            storage.delete(key),
+            storage.link(key),
+        ):
+            with pytest.raises(StorageFailed, match="not a storage key"):
+                asyncio.run(attempt)
         with pytest.raises(StorageFailed, match="not a storage key"):
-            asyncio.run(attempt())
-    with pytest.raises(StorageFailed, match="not a storage key"):
-        storage.url(key)
+            storage.url(key)
     with pytest.raises(StorageFailed, match="not a prefix"):
         asyncio.run(storage.list("../"))
 
