@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import (
     BlobBlock,
@@ -32,10 +32,19 @@ from pixcrawler.errors import StorageFailed, UsageError
 from pixcrawler.jobs import Tier
 from pixcrawler.storage import azure_blocks
 from pixcrawler.storage.azure_errors import explained
-from pixcrawler.storage.faults import explained as explained_locally
 from pixcrawler.storage.keys import KEY, Stored, checked_key
 from pixcrawler.storage.links import disposition
-from pixcrawler.storage.remote import CONNECT_SECONDS, PART, READ_SECONDS, Digests, Known, Remote
+from pixcrawler.storage.remote import (
+    CONNECT_SECONDS,
+    PART,
+    READ_SECONDS,
+    Digests,
+    Known,
+    Missing,
+    Remote,
+    Taken,
+    body_if_small,
+)
 from pixcrawler.storage.retries import Again, patiently
 
 SKEW = timedelta(minutes=15)  # how far clocks may be apart, as Microsoft advises
@@ -75,24 +84,24 @@ class AzureStorage(Remote):
         return self._container.get_blob_client(checked_key(key))
 
     def _create(self) -> None:
-        with explained(f"container {self._container.container_name}"):
-            try:
+        subject = f"container {self._container.container_name}"
+        try:
+            with explained(subject):
                 self._container.get_container_properties()
-            except ResourceNotFoundError:
-                with suppress(ResourceExistsError):  # somebody else was quicker
-                    self._container.create_container()
+        except Missing:
+            with suppress(Taken), explained(subject):  # somebody else may be quicker
+                self._container.create_container()
 
     def _put(self, key: str, body: bytes, content_type: str) -> None:
         write = partial(self._blob(key).upload_blob, body, length=len(body))
         patiently(lambda: self._write_once(key, write, content_type, Digests(body)), key)
 
     def _put_file(self, key: str, path: Path, content_type: str) -> None:
-        with explained_locally(str(path)):
-            if path.stat().st_size <= azure_blocks.BLOCK:
-                return self._put(key, path.read_bytes(), content_type)
-        if self._known(key) and self._has_same(key, Digests.of_file(path).sha256):
-            return None
-        return patiently(lambda: self._put_blocks(key, path, content_type), key)
+        body = body_if_small(path, azure_blocks.BLOCK)
+        if body is not None:
+            self._put(key, body, content_type)
+        elif not (self._known(key) and self._has_same(key, Digests.of_file(path).sha256)):
+            patiently(lambda: self._put_blocks(key, path, content_type), key)
 
     def _put_blocks(self, key: str, path: Path, content_type: str) -> None:
         ids, digests = azure_blocks.stage(self._blob(key), path)
@@ -110,7 +119,7 @@ class AzureStorage(Remote):
                     match_condition=MatchConditions.IfMissing,
                     validate_content=True,
                 )
-        except (ResourceExistsError, ResourceModifiedError) as error:
+        except Taken as error:
             if not self._has_same(key, digests.sha256):
                 raise Again("what was there has just been removed") from error
 
@@ -119,7 +128,7 @@ class AzureStorage(Remote):
             try:
                 with explained(key):
                     return _known(self._blob(key).get_blob_properties())
-            except ResourceNotFoundError:
+            except Missing:
                 return None
 
         return patiently(ask, key)
@@ -139,14 +148,12 @@ class AzureStorage(Remote):
 
         try:
             return patiently(read, key)
-        except ResourceNotFoundError as error:
-            raise StorageFailed(f"no such file: {key}") from error
-        except ResourceModifiedError as error:
+        except Taken as error:
             raise StorageFailed(f"it has changed while it was read: {key}") from error
 
     def _delete(self, key: str) -> None:
         def delete() -> None:
-            with suppress(ResourceNotFoundError), explained(key):
+            with suppress(Missing), explained(key):
                 self._blob(key).delete_blob()
 
         patiently(delete, key)

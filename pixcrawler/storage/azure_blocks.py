@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobClient
 
 from pixcrawler.storage.azure_errors import explained
 from pixcrawler.storage.faults import explained as explained_locally
-from pixcrawler.storage.remote import Digests
+from pixcrawler.storage.remote import Digests, Missing
 from pixcrawler.storage.retries import patiently
 
 BLOCK = 8 * 2**20  # bytes, as long as MOST of them suffice
@@ -65,6 +64,6 @@ def _staged(blob: BlobClient) -> set[str]:
     try:
         with explained(blob.blob_name):
             _, waiting = blob.get_block_list("uncommitted")
-    except ResourceNotFoundError:  # neither blob nor blocks
+    except Missing:  # neither blob nor blocks
         return set()
     return {block.id for block in waiting}

@@ -18,22 +18,22 @@ from azure.core.exceptions import (
 )
 
 from pixcrawler.errors import StorageFailed
-from pixcrawler.storage.remote import shown
+from pixcrawler.storage.remote import Missing, Taken, shown
 from pixcrawler.storage.retries import PASSING, Again, wanted_pause
 
-# Answers that the caller asked for: it is there already (409, 412), it is not there (404).
-ANSWERS = (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError)
 # Damaged on the way, in the words of the service and of its emulator; blocks that another commit has swept.
 PASSING_CODES = frozenset({"Md5Mismatch", "InvalidOperation", "InvalidBlockList"})
 
 
 @contextmanager
 def explained(subject: str) -> Iterator[None]:
-    """Raises `Again` for what may pass, `StorageFailed` for what does not; `ANSWERS` pass through."""
+    """Raises `Again` for what may pass, else `StorageFailed`: `Missing` for 404, `Taken` for 409 and 412."""
     try:
         yield
-    except ANSWERS:
-        raise
+    except ResourceNotFoundError as error:
+        raise Missing(f"no such {'container' if _code(error) == 'ContainerNotFound' else 'file'}: {subject}") from error
+    except (ResourceExistsError, ResourceModifiedError) as error:
+        raise Taken(f"the store refuses it: {shown(_code(error))}: {subject}") from error
     except ClientAuthenticationError as error:
         raise StorageFailed(f"the store refuses who we are: {subject}") from error
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError, OSError) as error:  # OSError: of `requests`

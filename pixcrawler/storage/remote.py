@@ -29,6 +29,14 @@ READ_SECONDS = 60  # without a byte; a store that works on something says so ear
 CODE = re.compile(r"[A-Za-z0-9_ .-]{1,60}")
 
 
+class Missing(StorageFailed):
+    """There is no such file, container or bucket."""
+
+
+class Taken(StorageFailed):
+    """There is something else in its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What a store knows of a file before its bytes are read."""
@@ -179,6 +187,12 @@ class Remote(ABC):
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def body_if_small(path: Path, most: int) -> bytes | None:
+    """What is in a file, unless that is more than so many bytes."""
+    with explained(str(path)):
+        return path.read_bytes() if path.stat().st_size <= most else None
 
 
 def shown(code: object) -> str:

@@ -16,11 +16,20 @@ from pixcrawler.config import Config
 from pixcrawler.errors import StorageFailed, UsageError
 from pixcrawler.jobs import Tier
 from pixcrawler.storage import supabase_resumable
-from pixcrawler.storage.faults import explained as explained_locally
 from pixcrawler.storage.keys import KEY, Stored, checked_key
-from pixcrawler.storage.remote import CONNECT_SECONDS, PART, READ_SECONDS, Digests, Known, Remote
+from pixcrawler.storage.remote import (
+    CONNECT_SECONDS,
+    PART,
+    READ_SECONDS,
+    Digests,
+    Known,
+    Missing,
+    Remote,
+    Taken,
+    body_if_small,
+)
 from pixcrawler.storage.retries import Again, patiently
-from pixcrawler.storage.supabase_errors import Missing, Taken, explained, raise_if_busy
+from pixcrawler.storage.supabase_errors import explained, raise_if_busy
 
 PAGE = 1000  # files in one answer
 
@@ -70,9 +79,9 @@ class SupabaseStorage(Remote):
         patiently(lambda: self._write_once(key, write, sha256), key)
 
     def _put_file(self, key: str, path: Path, content_type: str) -> None:
-        with explained_locally(str(path)):
-            if path.stat().st_size <= supabase_resumable.CHUNK:
-                return self._put(key, path.read_bytes(), content_type)
+        body = body_if_small(path, supabase_resumable.CHUNK)
+        if body is not None:
+            return self._put(key, body, content_type)
         sha256 = Digests.of_file(path).sha256
         if self._has_same(key, sha256):
             return None
@@ -117,17 +126,13 @@ class SupabaseStorage(Remote):
 
     def _range(self, key: str, start: int, end: int) -> bytes:
         address = f"{self._address}/object/authenticated/{self._name}/{key}"
-        try:
-            with (
-                explained(key),
-                self._http.stream("GET", address, headers={"Range": f"bytes={start}-{end - 1}"}) as answer,
-            ):
-                answer.raise_for_status()
-                if answer.headers.get("Content-Length") != str(end - start):
-                    raise StorageFailed(f"it has changed while it was read: {key}")
-                return answer.read()
-        except Missing as error:
-            raise StorageFailed(f"no such file: {key}") from error
+        headers = {"Range": f"bytes={start}-{end - 1}"}
+        with explained(key), self._http.stream("GET", address, headers=headers) as answer:
+            if answer.is_success and answer.headers.get("Content-Length") != str(end - start):
+                raise StorageFailed(f"it has changed while it was read: {key}")
+            body = answer.read()
+            answer.raise_for_status()
+            return body
 
     def _delete(self, key: str) -> None:
         def delete() -> None:
@@ -152,7 +157,4 @@ class SupabaseStorage(Remote):
             with explained(key):
                 return str(self._bucket.create_signed_url(key, seconds, {"download": name})["signedUrl"])
 
-        try:
-            return patiently(sign, key)
-        except Missing as error:
-            raise StorageFailed(f"no such file: {key}") from error
+        return patiently(sign, key)

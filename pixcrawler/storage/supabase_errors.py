@@ -9,27 +9,19 @@ import httpx
 from storage3.exceptions import StorageApiError
 
 from pixcrawler.errors import StorageFailed
-from pixcrawler.storage.remote import shown
+from pixcrawler.storage.remote import Missing, Taken, shown
 from pixcrawler.storage.retries import PASSING, Again, wanted_pause
-
-
-class Missing(Exception):
-    """There is no such file, or bucket."""
-
-
-class Taken(Exception):
-    """There is such a file, or bucket, already."""
 
 
 @contextmanager
 def explained(subject: str) -> Iterator[None]:
-    """Raises `Again` for what may pass, `Missing` and `Taken` for what was asked, else `StorageFailed`."""
+    """Raises `Again` for what may pass, else `StorageFailed`: `Missing` for 404, `Taken` for 409."""
     try:
         yield
     except StorageApiError as error:
         raise _meant(str(error.status), error.code, subject) from error
     except httpx.HTTPStatusError as error:
-        raise _meant(str(error.response.status_code), "", subject) from error
+        raise _meant(*_told(error.response), subject) from error
     except httpx.HTTPError as error:
         raise Again("the store could not be reached, or the connection broke") from error
 
@@ -40,12 +32,21 @@ def raise_if_busy(response: httpx.Response) -> None:
         raise Again(f"the store answers {response.status_code}", wanted_pause(response.headers))
 
 
+def _told(response: httpx.Response) -> tuple[str, str]:
+    """The status and code of an error, from its body if it has one."""
+    try:
+        told = response.json()
+        return str(told["statusCode"]), str(told["error"])
+    except (ValueError, KeyError, TypeError):
+        return str(response.status_code), ""
+
+
 def _meant(status: str, code: str, subject: str) -> Exception:
     """What an error means. Its own status counts, not that of the answer, which is 400 for most."""
     if status == "404":
-        return Missing()
+        return Missing(f"no such {'bucket' if 'bucket' in code.lower() else 'file'}: {subject}")
     if status == "409":
-        return Taken()
+        return Taken(f"the store refuses it: {shown(code or status)}: {subject}")
     if status.isdecimal() and int(status) in PASSING:
         return Again(f"the store answers {status}")
     if status in ("401", "403"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from pathlib import Path
 from typing import IO
@@ -9,7 +10,9 @@ from urllib.parse import urljoin
 
 import httpx
 
-from pixcrawler.storage.retries import patiently
+from pixcrawler.storage.faults import explained as explained_locally
+from pixcrawler.storage.remote import Missing
+from pixcrawler.storage.retries import Again, patiently
 from pixcrawler.storage.supabase_errors import explained
 
 CHUNK = 6 * 2**20  # bytes; Supabase takes no other size
@@ -21,12 +24,14 @@ def upload(client: httpx.Client, address: str, path: Path, names: dict[str, str]
 
     Nobody sees the object before it is whole. Raises what `explained` does.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with explained_locally(str(path)), path.open("rb") as file:
+        size, done = os.fstat(file.fileno()).st_size, 0
         place = patiently(lambda: _begin(client, address, size, names, key), key)
-        done = 0
-        while done < size:
-            done = patiently(lambda: _send(client, place, file, key), key)
+        try:
+            while done < size:
+                done = patiently(lambda: _send(client, place, file, key), key)
+        except Missing as error:
+            raise Again("the store has forgotten the upload") from error
 
 
 def _begin(client: httpx.Client, address: str, size: int, names: dict[str, str], key: str) -> str:
