@@ -100,10 +100,12 @@ class AzureStorage(Remote):
         body = body_if_small(path, azure_blocks.BLOCK)
         if body is not None:
             self._put(key, body, content_type)
-        elif not (self._known(key) and self._has_same(key, Digests.of_file(path).sha256)):
+        else:
             patiently(lambda: self._put_blocks(key, path, content_type), key)
 
     def _put_blocks(self, key: str, path: Path, content_type: str) -> None:
+        if self._known(key) and self._has_same(key, Digests.of_file(path).sha256):
+            return
         ids, digests = azure_blocks.stage(self._blob(key), path)
         write = partial(self._blob(key).commit_block_list, [BlobBlock(block) for block in ids])
         self._write_once(key, write, content_type, digests)
