@@ -21,7 +21,7 @@ from uuid import uuid4
 from pixcrawler.config import Config
 
 SERVICE_KEY = "service-role-hush"
-TUS_CHUNK = 6 * 2**20
+CHUNK = 6 * 2**20  # of a resumable upload; the last may be smaller
 
 
 @dataclass
@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers["Content-Type"] == "application/offset+octet-stream"
         upload.body += self.body
         whole = len(upload.body) == upload.size
-        assert whole or len(self.body) == TUS_CHUNK
+        assert whole or len(self.body) == CHUNK
         if whole:
             new = Object(upload.body, upload.content_type, upload.metadata)
             self.server.store(upload.bucket, upload.key, new, upsert=False)

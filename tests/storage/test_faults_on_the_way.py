@@ -16,13 +16,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import supabase_server
 from azurite_server import Azurite
 from faulty_proxy import Exchange, Proxy, proxy
+from supabase_server import Supabase
 
 from pixcrawler.config import Config
 from pixcrawler.errors import StorageFailed
 from pixcrawler.jobs import Tier
-from pixcrawler.storage import azure, azure_blocks, open_storage, supabase
+from pixcrawler.storage import azure, azure_blocks, open_storage, supabase, supabase_resumable
 from pixcrawler.storage.azure import AzureStorage
 
 KEY = "jobs/7/images/ab/abcd.jpg"
@@ -34,6 +36,8 @@ PART = 2**16
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((azure, "PART"), (supabase, "PART"), (azure_blocks, "BLOCK")):
         monkeypatch.setattr(module, name, PART)
+    for module in (supabase_resumable, supabase_server):
+        monkeypatch.setattr(module, "CHUNK", PART)
 
 
 def file_of(folder: Path, size: int) -> tuple[Path, bytes]:
@@ -122,6 +126,24 @@ def test_a_cut_download_goes_on_where_it_ended(behind_proxy: tuple[Proxy, Config
     assert (tmp_path / "copy").read_bytes() == body
     starts = [int(asked.partition("=")[2].partition("-")[0]) // PART for asked in ranges]
     assert starts == [0, 1, 2, 2, 2, 3, 4, 5]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_cut_upload_goes_on_where_it_ended(supabase: Supabase, tmp_path: Path) -> None:
+    path, body = file_of(tmp_path, 5 * PART + 1)
+    sent: list[str] = []
+
+    def cut(exchange: Exchange) -> None:
+        if exchange.method == "PATCH":
+            sent.append(exchange.headers["Upload-Offset"])
+            exchange.reset = {2: "after", 3: "before", 7: "after"}.get(len(sent), "")
+
+    with proxy(supabase.address) as server:
+        server.disturb = cut
+        storage = open_storage(supabase.settings("cut-uploads", server.address))
+        asyncio.run(storage.put_file(ARCHIVE, path, "application/zip"))
+        assert storage.read(ARCHIVE) == body
+    assert [int(offset) // PART for offset in sent] == [0, 1, 2, 2, 3, 4, 5]
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_mixed(
