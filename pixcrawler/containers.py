@@ -124,15 +124,15 @@ def _png(body: bytes) -> Extent:
 
 def _gif(body: bytes, most_frames: int) -> Extent:
     try:
-        at, frames = 13 + _palette_size(body[10]), 0
+        at, frames = 13 + palette_size(body[10]), 0
         while frames <= most_frames and (block := _BLOCK.search(body, at)):
             at = block.end()
             if block[0] == b";":
                 return Extent(at, frames)
             if block[0] == b",":
                 frames += 1
-                at += 9 + _palette_size(body[at + 8])
-            at = _skip_blocks(body, at + 1)
+                at += 9 + palette_size(body[at + 8])
+            at = skip_blocks(body, at + 1)
     except IndexError:
         pass
     else:
@@ -141,11 +141,13 @@ def _gif(body: bytes, most_frames: int) -> Extent:
     raise NotAnImage(Reason.DAMAGED, "ends before its trailer")
 
 
-def _palette_size(flags: int) -> int:
+def palette_size(flags: int) -> int:
+    """The bytes of a GIF's palette, by the flags before it."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _skip_blocks(body: bytes, at: int) -> int:
+def skip_blocks(body: bytes, at: int) -> int:
+    """Where a GIF goes on behind the data blocks that begin here."""
     while length := body[at]:
         at += 1 + length
     return at + 1

@@ -44,7 +44,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIDEWAYS = frozenset({5, 6, 7, 8})
+SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def inspect(body: bytes) -> Inspection:
@@ -53,23 +53,23 @@ def inspect(body: bytes) -> Inspection:
     Raises `NotAnImage` with the reason NOT_AN_IMAGE, DAMAGED or BOMB, whatever the bytes.
     """
     kind = containers.format_of(body)
-    with _refusals():
+    with refusals():
         most = MAX_SCANS if kind == "jpeg" else MAX_FRAMES
         end, parts = containers.extent(kind, body, most)
         if parts > most:
             raise NotAnImage(Reason.BOMB, f"has more than {most} {'scans' if kind == 'jpeg' else 'frames'}")
         image = Image.open(BytesIO(body), formats=[kind])
         frames = parts if kind == "gif" else _frames(kind, image)
-        _refuse_bombs(image, frames)
+        refuse_bombs(image, frames)
         width, height = image.size
         image.draft("L", _draft_size(width, height))
         image.load()
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         lying = _grey(image)
         small = lying.reduce(max(1, round(max(lying.size) / _MEASURED)))
-        grey = _upright(_thumbnail(small), orientation)
+        grey = upright(_thumbnail(small), orientation)
         figures = _figures(small, grey)
-        if orientation in _SIDEWAYS:
+        if orientation in SIDEWAYS:
             width, height = height, width
         return Inspection(
             sha256=hashlib.sha256(body).hexdigest(),
@@ -96,7 +96,7 @@ def phash(grey: Image.Image) -> int:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """Turns everything Pillow can raise on hostile bytes into `NotAnImage`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata of strangers' files
@@ -118,7 +118,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _refuse_bombs(image: Image.Image, frames: int) -> None:
+def refuse_bombs(image: Image.Image, frames: int) -> None:
+    """Raises `NotAnImage` as BOMB by what the header says, before anything is decoded."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise NotAnImage(Reason.BOMB, f"has {width}x{height} pixels, more than {MAX_PIXELS // 1_000_000} million")
@@ -137,7 +138,8 @@ def _draft_size(width: int, height: int) -> tuple[int, int]:
     return max(1, width // times), max(1, height // times)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """What its metadata says; 1, upright, if that is broken."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no broken picture
@@ -151,7 +153,8 @@ def _thumbnail(grey: Image.Image) -> Image.Image:
     return smaller
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The picture as this orientation wants it seen."""
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 

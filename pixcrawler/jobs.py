@@ -67,6 +67,17 @@ class Tier(StrEnum):
     WARM = "warm"  # at once too; cheaper to keep, dearer to read
 
 
+class ExportFormat(StrEnum):
+    """`crawler.exports.format`."""
+
+    ZIP = "zip"  # folders of pictures
+    SEVEN_ZIP = "7z"  # the same
+    WEBDATASET = "webdataset"  # tar files
+    PARQUET = "parquet"  # with the pictures in a column
+    CSV = "csv"  # no pictures, only what is known of them
+    JSONL = "jsonl"
+
+
 class Channel(StrEnum):
     """`crawler.outbox.channel`: how a notification leaves the house."""
 

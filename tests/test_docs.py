@@ -11,8 +11,11 @@ import typer
 
 from pixcrawler.cli import app
 from pixcrawler.config import BASE_URL_PREFIX, Config
+from pixcrawler.export.attribution import ATTRIBUTION
+from pixcrawler.export.contact_sheet import INDEX
 from pixcrawler.export.croissant import CROISSANT
-from pixcrawler.export.texts import TEXTS
+from pixcrawler.export.labels import LABELS
+from pixcrawler.export.texts import METADATA, METADATA_CSV
 from pixcrawler.jobs import AttemptState, JobState, Reason, RunState
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +65,7 @@ def commands(command: typer.core.TyperGroup | object, path: str = "") -> list[st
 
 
 def test_every_file_of_a_dataset_is_explained() -> None:
-    for name in (*TEXTS, CROISSANT, "README.md", "manifest.json"):
+    for name in (METADATA, METADATA_CSV, ATTRIBUTION, *LABELS, INDEX, CROISSANT, "README.md", "manifest.json"):
         assert name in DATASET
 
 

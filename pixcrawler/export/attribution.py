@@ -13,16 +13,20 @@ from pixcrawler.rights import Licence, normalise
 ATTRIBUTION = "ATTRIBUTION.md"
 
 PREAMBLE = """What the sources say about each picture: title, maker, source, licence. Check it before you publish one.
-Most licences ask that its line goes with it, and that you say so if you have changed it. Here all are unchanged.
+Most licences ask that its line goes with it, and that you say so if you have changed it. """
+UNCHANGED = "Here all are unchanged.\n"
+CHANGED = """Here some are changed: they
+have another size, format or metadata, where `sha256` and `original_sha256` differ. See README.md.
 """
 
 
 class Attribution:
     """Writes the file: a line per picture."""
 
-    def __init__(self, path: Path, dataset: Dataset) -> None:
+    def __init__(self, path: Path, dataset: Dataset, *, rewritten: bool) -> None:
+        preamble = PREAMBLE + (CHANGED if rewritten else UNCHANGED)
         self._file = create(path)
-        self._file.write(f"# {escaped(dataset.name) or 'Dataset'}: who made the pictures\n\n{PREAMBLE}\n")
+        self._file.write(f"# {escaped(dataset.name) or 'Dataset'}: who made the pictures\n\n{preamble}\n")
 
     def add(self, name: str, image: DatasetImage) -> None:
         """Credits a picture that lies at `name` in the dataset."""

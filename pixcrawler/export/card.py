@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+from pixcrawler.export import layouts
 from pixcrawler.export.attribution import conditions
 from pixcrawler.export.dataset import Dataset, RunLine
 from pixcrawler.export.markdown import escaped, link, one_line, table
 from pixcrawler.export.texts import Texts
+from pixcrawler.export_options import ExportOptions
+from pixcrawler.jobs import ExportFormat
 from pixcrawler.rights import Licence, normalise
 
-# Read by Hugging Face: which loader, which files, one split. "other": each picture has its own licence.
+# Read by Hugging Face: which loader, which files. "other": each picture has its own licence.
 FRONT_MATTER = """---
 pretty_name: {name}
 license: other
@@ -20,20 +23,14 @@ task_categories:
 configs:
 - config_name: default
   data_files:
-  - split: train
-    path:
-    - metadata.jsonl
-    - "*/*"
----
+{data_files}---
 """
 
 FILES = """## The files
 
-Every picture is as its owner serves it, byte for byte.
+{made}
 
-- `<keyword>/<number>_<hash>.<extension>`: the pictures; the hash is the beginning of their SHA-256
-- `index.html`: all pictures at a glance, with what is known of each; open it in a browser
-- `metadata.jsonl`: what is known of each picture, one per line; an empty text means unknown
+{files}
 - `ATTRIBUTION.md`: who made each picture, and under which licence
 - `labels.csv`, `labels.json`, `labels.yaml`, `labels.txt`: file and label; in the CSV an apostrophe stands before what
   looks like a formula
@@ -41,38 +38,58 @@ Every picture is as its owner serves it, byte for byte.
 - `manifest.json`: size and SHA-256 of every file
 
 ```python
-from datasets import load_dataset
-load_dataset("imagefolder", data_dir="the unpacked folder")  # or data_files="the ZIP"
+{load}
 ```
 """
+NO_PICTURES = "There are no pictures here, only what is known of them; `original_url` says where each came from."
+AS_SERVED = "Every picture is as its owner serves it, byte for byte."
+REWRITTEN = """Pictures were changed where that was needed: {changes}. Where the two differ, `sha256` is of the bytes
+here and `original_sha256` of those that their owner serves. Some licences allow no changed copies to be passed on."""
 
 RIGHTS = "Licences are as the sources state them; nobody checked them. Unknown means: find out before you use it.\n"
 
 
-def readme(dataset: Dataset, texts: Texts, slugs: Mapping[str, str]) -> str:
+def readme(dataset: Dataset, texts: Texts, slugs: Mapping[str, str], kind: ExportFormat, options: ExportOptions) -> str:
     """The whole card, Markdown. `texts` has counted the pictures; `slugs` are the folders of the keywords."""
     name = dataset.name or f"Dataset of job {dataset.job}"
+    splits = [split for split in options.split or ("",) if texts.splits[split]]  # loaders refuse one with nothing in it
+    head = FRONT_MATTER.format(name=json.dumps(one_line(name)), data_files=layouts.data_files(kind, splits))
     parts = [
-        FRONT_MATTER.format(name=json.dumps(one_line(name))) + f"\n# {escaped(name)}\n",
-        _summary(dataset),
+        head + f"\n# {escaped(name)}\n",
+        _summary(dataset, texts, options),
         "## Labels\n\n" + _labels(texts, slugs),
         "## What became of every image found\n\n" + _funnel(dataset),
         "## Runs\n\n" + _runs(dataset.runs),
         "## Sources\n\n" + table(("source", "pictures"), ((escaped(s), n) for s, n in texts.sources.most_common())),
         "## Licences\n\n" + RIGHTS + "\n" + _licenses(texts),
-        FILES,
+        FILES.format(
+            made=_made(kind, options),
+            files=layouts.files(kind, splits),
+            load=layouts.load(kind, splits),
+        ),
     ]
     return "\n".join(parts)
 
 
-def _summary(dataset: Dataset) -> str:
-    return (
-        f"{escaped(dataset.outcome)}\n\n"
-        f"- asked for: {dataset.asked} pictures of {_list(dataset.keywords, len(dataset.keywords))}"
-        f" from {_list(dataset.sources, len(dataset.sources))}\n"
-        f"- in this dataset: {dataset.kept} pictures\n"
-        f"- job {dataset.job}, version {dataset.version}\n"
-    )
+def _made(kind: ExportFormat, options: ExportOptions) -> str:
+    if kind not in layouts.WITH_PICTURES:
+        return NO_PICTURES
+    return REWRITTEN.format(changes=layouts.changes(options)) if options.rewrites else AS_SERVED
+
+
+def _summary(dataset: Dataset, texts: Texts, options: ExportOptions) -> str:
+    lines = [
+        f"asked for: {dataset.asked} pictures of {_list(dataset.keywords, len(dataset.keywords))}"
+        f" from {_list(dataset.sources, len(dataset.sources))}",
+        f"in this dataset: {texts.splits.total()} pictures",
+        f"job {dataset.job}, version {dataset.version}",
+    ]
+    if options.filters:
+        lines[1] += f", of the {dataset.kept} that were kept: those {escaped(layouts.choice(options), 1000)}"
+    if options.split:
+        parts = ", ".join(f"{split} {texts.splits[split]}" for split in options.split)
+        lines.insert(2, f"split, with seed {options.seed}: {parts}; near-duplicates are never in two of them")
+    return f"{escaped(dataset.outcome)}\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 def _labels(texts: Texts, slugs: Mapping[str, str]) -> str:

@@ -33,14 +33,14 @@ CUT = "<!-- cut -->\n"  # in the template: here come tiles, and here come lines 
 class ContactSheet:
     """Writes the file as pictures come. No more than the first page is in memory."""
 
-    def __init__(self, path: Path, dataset: Dataset) -> None:
+    def __init__(self, path: Path, dataset: Dataset, pictures: int) -> None:
         self._keywords = {keyword: number for number, keyword in enumerate(dict.fromkeys(dataset.keywords))}
         self._sources: dict[str, int] = {}
         self._licences: dict[str, int] = {}  # by id
         self._first_page: list[str] | None = []  # lines that wait for the last tile; None: they are written
         head, self._middle, self._end = _template("html").split(CUT)
         self._file = create(path)
-        self._file.write(Template(head).substitute(_head(dataset)))
+        self._file.write(Template(head).substitute(_head(dataset, pictures)))
 
     def add(self, name: str, image: DatasetImage) -> None:
         """Shows a picture that lies at `name` beside the file."""
@@ -94,19 +94,19 @@ class ContactSheet:
 SAID = ("title", "creator", "creator_url", "page_url", "original_url", "license", "license_url", "attribution")
 
 
-def _head(dataset: Dataset) -> dict[str, str | int]:
-    shown = min(dataset.kept, PAGE)
+def _head(dataset: Dataset, pictures: int) -> dict[str, str | int]:
+    shown = min(pictures, PAGE)
     return {
         "policy": _policy(),
         "style": _template("css"),
         "name": _text(dataset.name or f"Dataset of job {dataset.job}"),
         "outcome": _text(dataset.outcome),
-        "kept": f"{dataset.kept:,}",
+        "pictures": f"{pictures:,}",
         "asked": f"{dataset.asked:,}",
         "found": f"{dataset.funnel.found:,}",
         "keywords": f"{len(dataset.keywords):,}",
         "funnel": "".join(_bars(dataset.funnel.kept, dataset.funnel.reasons)),
-        "shown": f"The first {shown} of {dataset.kept:,} pictures" if shown < dataset.kept else f"{shown} pictures",
+        "shown": f"The first {shown} of {pictures:,} pictures" if shown < pictures else f"{shown} pictures",
     }
 
 

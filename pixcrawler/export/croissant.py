@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pixcrawler.export.attribution import conditions
 from pixcrawler.export.dataset import Dataset
+from pixcrawler.export.layouts import FOLDERS
 from pixcrawler.export.markdown import one_line
-from pixcrawler.export.texts import METADATA, Texts
+from pixcrawler.export.texts import Texts
+from pixcrawler.jobs import ExportFormat
 from pixcrawler.rights import normalise
 
 CROISSANT = "croissant.json"
 
-PICTURES = "pictures"  # the set of files
+PICTURES = "pictures"  # the set of files; with splits "pictures/train", …
 RECORDS = "records"
+SHARDS = {
+    ExportFormat.WEBDATASET: ("*-*.tar", "application/x-tar"),
+    ExportFormat.PARQUET: ("*-*.parquet", "application/vnd.apache.parquet"),
+}
 
 # How the format's own words are to be read: the context that its specification prescribes.
 CONTEXT: dict[str, Any] = {
@@ -48,7 +55,7 @@ CONTEXT: dict[str, Any] = {
 COLUMNS: dict[str, str | list[str]] = {
     "label": ["sc:Text", "cr:Label"],
     **dict.fromkeys(("position", "width", "height"), "sc:Integer"),
-    **dict.fromkeys(("format", "sha256", "source"), "sc:Text"),
+    **dict.fromkeys(("format", "sha256", "original_sha256", "source"), "sc:Text"),
     **dict.fromkeys(("original_url", "page_url"), "sc:URL"),
     **dict.fromkeys(("title", "creator"), "sc:Text"),
     "creator_url": "sc:URL",
@@ -73,21 +80,22 @@ PERSONAL = (
 )
 
 
-def croissant(dataset: Dataset, texts: Texts, metadata_sha256: str) -> str:
-    """The whole file, JSON. `texts` has counted the pictures; the digest is that of metadata.jsonl."""
+def croissant(dataset: Dataset, texts: Texts, kind: ExportFormat, hashes: Mapping[str, str]) -> str:
+    """The whole file, JSON. `texts` has counted the pictures; `hashes` are the SHA-256 of its files of metadata."""
+    parts = texts.metadata_names.items()
     described = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": one_line(dataset.name) or f"Dataset of job {dataset.job}",
-        "description": f"{dataset.kept} pictures of {_counted(texts.keywords)}. {one_line(dataset.outcome)}",
+        "description": f"{texts.splits.total()} pictures of {_counted(texts.keywords)}. {one_line(dataset.outcome)}",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "version": f"{dataset.version}.0.0",
         "keywords": [one_line(keyword) for keyword in dataset.keywords],
         "license": [_license(id_, pictures) for id_, pictures in _most(texts.licenses)],
         **_dates(dataset),
         **_responsible(dataset, texts),
-        "distribution": _files(metadata_sha256),
-        "recordSet": [_records()],
+        "distribution": [file for split, name in parts for file in _files(kind, split, name, hashes[name])],
+        "recordSet": [_records(kind, split, name) for split, name in parts],
     }
     return json.dumps(described, ensure_ascii=False, indent=2) + "\n"
 
@@ -129,57 +137,71 @@ def _license(license_id: str, pictures: int) -> dict[str, Any]:
     }
 
 
-def _files(metadata_sha256: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "@type": "cr:FileObject",
-            "@id": METADATA,
-            "name": METADATA,
-            "description": "What is known of each picture, one per line.",
-            "contentUrl": METADATA,
-            "encodingFormat": "application/jsonlines",
-            "sha256": metadata_sha256,
-        },
-        {
-            "@type": "cr:FileSet",
-            "@id": PICTURES,
-            "name": PICTURES,
-            "description": "The pictures, in folders.",
-            # JPEG first: `mlcroissant` opens all with Pillow if it knows the first, and it knows neither WebP nor GIF.
-            "encodingFormat": [f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif")],
-            "includes": [f"**/*.{extension}" for extension in ("jpg", "png", "webp", "gif")],
-        },
-    ]
+def _files(kind: ExportFormat, split: str, metadata: str, sha256: str) -> Iterator[dict[str, Any]]:
+    yield {
+        "@type": "cr:FileObject",
+        "@id": metadata,
+        "name": metadata,
+        "description": "What is known of each picture, one per line.",
+        "contentUrl": metadata,
+        "encodingFormat": "application/jsonlines",
+        "sha256": sha256,
+    }
+    if kind in FOLDERS:
+        # JPEG first: `mlcroissant` opens all with Pillow if it knows the first, and it knows neither WebP nor GIF.
+        types = [f"image/{picture}" for picture in ("jpeg", "png", "webp", "gif")]
+        folders = f"{split}/*" if split else "**"
+        places = [f"{folders}/*.{extension}" for extension in ("jpg", "png", "webp", "gif")]
+        yield _file_set(_within(PICTURES, split), "The pictures, in folders.", types, places)
+    elif kind in SHARDS:
+        place, type_ = SHARDS[kind]
+        yield _file_set(PICTURES, "The pictures, in files of many.", [type_], [place])
 
 
-def _records() -> dict[str, Any]:
+def _file_set(name: str, description: str, types: list[str], places: list[str]) -> dict[str, Any]:
+    said = {"name": name, "description": description, "encodingFormat": types, "includes": places}
+    return {"@type": "cr:FileSet", "@id": name, **said}
+
+
+def _records(kind: ExportFormat, split: str, metadata: str) -> dict[str, Any]:
+    name = _within(RECORDS, split)
+    lines = [_field(name, column, type_, _from_line(metadata, column)) for column, type_ in COLUMNS.items()]
     return {
         "@type": "cr:RecordSet",
-        "@id": RECORDS,
-        "name": RECORDS,
+        "@id": name,
+        "name": name,
         "description": "The pictures with what is known of them.",
-        "key": {"@id": f"{RECORDS}/file_name"},
-        "field": [
-            {
-                **_field("file_name", "sc:Text", _from_picture("fullpath") | {"transform": {"regex": "^(.+)$"}}),
-                "references": _from_line("file_name"),
-            },
-            _field("image", "sc:ImageObject", _from_picture("content")),
-            *(_field(column, kind, _from_line(column)) for column, kind in COLUMNS.items()),
-        ],
+        "key": {"@id": f"{name}/file_name"},
+        "field": [*(_pictures(name, split, metadata) if kind in FOLDERS else _names(name, metadata)), *lines],
     }
 
 
-def _field(name: str, kind: str | list[str], source: dict[str, Any]) -> dict[str, Any]:
-    return {"@type": "cr:Field", "@id": f"{RECORDS}/{name}", "name": name, "dataType": kind, "source": source}
+def _pictures(name: str, split: str, metadata: str) -> Iterator[dict[str, Any]]:
+    """A picture's own path, as the metadata has it: without the folder of its split."""
+    path = {"transform": {"regex": f"^{split}/(.+)$" if split else "^(.+)$"}}
+    source = _from_picture(split, "fullpath") | path
+    yield _field(name, "file_name", "sc:Text", source) | {"references": _from_line(metadata, "file_name")}
+    yield _field(name, "image", "sc:ImageObject", _from_picture(split, "content"))
 
 
-def _from_line(column: str) -> dict[str, Any]:
-    return {"fileObject": {"@id": METADATA}, "extract": {"column": column}}
+def _names(name: str, metadata: str) -> Iterator[dict[str, Any]]:
+    yield _field(name, "file_name", "sc:Text", _from_line(metadata, "file_name"))
 
 
-def _from_picture(part: str) -> dict[str, Any]:
-    return {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": part}}
+def _field(records: str, name: str, kind: str | list[str], source: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": "cr:Field", "@id": f"{records}/{name}", "name": name, "dataType": kind, "source": source}
+
+
+def _from_line(metadata: str, column: str) -> dict[str, Any]:
+    return {"fileObject": {"@id": metadata}, "extract": {"column": column}}
+
+
+def _from_picture(split: str, part: str) -> dict[str, Any]:
+    return {"fileSet": {"@id": _within(PICTURES, split)}, "extract": {"fileProperty": part}}
+
+
+def _within(name: str, split: str) -> str:
+    return f"{name}/{split}" if split else name
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -34,6 +34,12 @@ class DatasetImage:
     license_id: str  # ours, of `rights.Licence`; empty: unknown
     attribution: str
     original_url: str
+    group: str = ""  # near-duplicates have the same; by default its SHA-256
+    original_sha256: str = ""  # of a picture that was rewritten: of the bytes as served
+
+    def __post_init__(self) -> None:
+        if not self.group:
+            object.__setattr__(self, "group", self.sha256)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -43,3 +43,9 @@ class JsonList:
         with self._file:
             if kind is None:
                 self._file.write("\n]}\n")
+
+
+def read_list(text: bytes) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
+    """What stands in a `JsonList` before the list, and its entries, one after the other."""
+    head, *lines, _ = text.splitlines()
+    return json.loads(head + b"]}"), (json.loads(line.rstrip(b",")) for line in lines)

@@ -25,9 +25,10 @@ from pixcrawler.db import check, engine, exports, images, jobs, runs, timing
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.patience import persist, repeat
 from pixcrawler.errors import DatabaseUnavailable, ExportFailed, StorageFailed
-from pixcrawler.export import zip as zip_format
+from pixcrawler.export import formats
 from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
-from pixcrawler.jobs import Funnel, JobState
+from pixcrawler.export_options import ExportOptions
+from pixcrawler.jobs import ExportFormat, Funnel, JobState
 from pixcrawler.storage import Storage, open_storage
 
 Value = TypeVar("Value")
@@ -104,15 +105,18 @@ class Exporter:
     async def _pack(self, job: Any, mine: Any) -> None:
         dataset, rows = await self._load(job, mine)
         pictures = map(DatasetImage.from_row, rows)
-        key = f"jobs/{job.id}/exports/{mine.version}.{mine.tries}/dataset.zip"
+        kind, options = ExportFormat.ZIP, ExportOptions()
         with _workshop(self._config) as folder:
-            archive = folder / "dataset.zip"
-            built = await asyncio.to_thread(zip_format.build, dataset, pictures, self._storage.read, archive)
-            await asyncio.to_thread(zip_format.verify, archive, built)
+            built = await asyncio.to_thread(
+                formats.build, kind, dataset, pictures, self._storage.read, folder, options, lambda packed: None
+            )
+            await asyncio.to_thread(formats.verify, kind, folder, built)
             faults.reach("exporter.built")
-            await self._storage.put_file(key, archive, "application/zip")
+            (archive,) = built.files
+            key = f"jobs/{job.id}/exports/{mine.version}.{mine.tries}/{archive.name}"
+            await self._storage.put_file(key, folder / archive.name, archive.content_type)
         faults.reach("exporter.stored")
-        file = {"key": key, "size": built.size, "sha256": built.sha256}
+        file = {"key": key, "size": archive.size, "sha256": archive.sha256}
         if not await self._persist(lambda connection: self._publish(connection, job.id, mine, file)):
             await self._storage.delete(key)
         faults.reach("exporter.published")

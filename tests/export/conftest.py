@@ -1,6 +1,6 @@
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 from worlds import node, settings, world
 
+from pixcrawler.export import formats
 from pixcrawler.export.dataset import Dataset, DatasetImage, RunLine
-from pixcrawler.export.zip import Built, build
-from pixcrawler.jobs import Funnel
+from pixcrawler.export.formats import Built
+from pixcrawler.export_options import ExportOptions
+from pixcrawler.jobs import ExportFormat, Funnel
 
 # The first two are names of splits to Hugging Face, the third has one in it, the last two have the same letters.
 KEYWORDS = ("train", "test", "steam-train", "red panda", "猫", "../../etc", "réd panda", "RED Panda")
@@ -89,12 +91,26 @@ def hostile_case() -> Case:
     return Case(dataset(len(images)), images, files.__getitem__)
 
 
+def build(
+    dataset: Dataset,
+    images: Iterable[DatasetImage],
+    read: Callable[[str], bytes],
+    folder: Path,
+    kind: ExportFormat = ExportFormat.ZIP,
+    tell: Callable[[int], None] = lambda packed: None,
+    **options: Any,
+) -> Built:
+    return formats.build(kind, dataset, images, read, folder, ExportOptions.parse(options), tell)
+
+
 class Make:
     """Parts of datasets, for tests that need their own."""
 
     picture = staticmethod(picture)
     entry = staticmethod(entry)
     dataset = staticmethod(dataset)
+    build = staticmethod(build)
+    case = staticmethod(hostile_case)
     keywords = KEYWORDS
     hostile = HOSTILE
 
@@ -111,8 +127,7 @@ def case() -> Case:
 
 @pytest.fixture
 def built(case: Case, tmp_path: Path) -> tuple[Path, Built]:
-    path = tmp_path / "dataset.zip"
-    return path, build(case.dataset, case.images, case.read, path)
+    return tmp_path / "dataset.zip", build(case.dataset, case.images, case.read, tmp_path)
 
 
 __all__ = ["node", "settings", "world"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import lxml.html
 import pytest
-from npm import install
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from npm import install
 from pictures import encoded, photo
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -66,7 +66,7 @@ def shown(make: Any) -> list[DatasetImage]:
 @pytest.fixture(scope="module")
 def address(make: Any, shown: list[DatasetImage], tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("dataset")
-    with ContactSheet(folder / INDEX, make.dataset(PICTURES, keywords=KEYWORDS)) as sheet:
+    with ContactSheet(folder / INDEX, make.dataset(PICTURES, keywords=KEYWORDS), PICTURES) as sheet:
         for number, image in enumerate(shown, 1):
             path = folder / place(image)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,7 +281,7 @@ def test_any_text_comes_out_as_it_is(
 ) -> None:
     path = tmp_path_factory.mktemp("sheet") / INDEX
     image = make.entry(1, b"", title=title, creator=creator, keyword=KEYWORDS[0])
-    with ContactSheet(path, make.dataset(1, name=name, keywords=KEYWORDS)) as sheet:
+    with ContactSheet(path, make.dataset(1, name=name, keywords=KEYWORDS), 1) as sheet:
         sheet.add("red_panda/1.jpg", image)
     document = lxml.html.document_fromstring(path.read_bytes(), parser=lxml.html.HTMLParser(encoding="utf-8"))
     record = json.loads(document.get_element_by_id("records").text_content())
@@ -294,7 +294,7 @@ def test_any_text_comes_out_as_it_is(
 
 
 def test_it_grows_on_disk_not_in_memory(make: Any, tmp_path: Path) -> None:
-    with ContactSheet(tmp_path / INDEX, make.dataset(3 * PAGE, keywords=KEYWORDS)) as sheet:
+    with ContactSheet(tmp_path / INDEX, make.dataset(3 * PAGE, keywords=KEYWORDS), 3 * PAGE) as sheet:
         for n in range(1, PAGE + 1):
             sheet.add(f"red_panda/{n}.jpg", make.entry(n, b"", keyword=KEYWORDS[0]))
         tracemalloc.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from pixcrawler.export.zip import build
+from pixcrawler.jobs import ExportFormat
 
 LOAD = """
 import json, sys
@@ -18,8 +18,8 @@ import mlcroissant
 dataset = mlcroissant.Dataset(sys.argv[1])
 about = dataset.metadata
 rows = []
-for record in dataset.records("records"):
-    row = {name.removeprefix("records/"): value for name, value in record.items()}
+for record in dataset.records(sys.argv[2]):
+    row = {name.removeprefix(sys.argv[2] + "/"): value for name, value in record.items()}
     row = {name: value.decode() if isinstance(value, bytes) else value for name, value in row.items()}
     rows.append(row | {"image": list(row["image"].size)})
 print(json.dumps({
@@ -37,10 +37,10 @@ print(json.dumps({
 """
 
 
-def opened(archive: Path, folder: Path) -> dict[str, Any]:
+def opened(archive: Path, folder: Path, records: str = "records") -> dict[str, Any]:
     with ZipFile(archive) as packed:
         packed.extractall(folder)
-    command = [sys.executable, "-c", LOAD, str(folder / "croissant.json")]
+    command = [sys.executable, "-c", LOAD, str(folder / "croissant.json"), records]
     env = os.environ | {"CROISSANT_CACHE": str(folder / "cache")}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -56,7 +56,7 @@ def test_its_reader_finds_every_picture_with_its_metadata(make: Any, tmp_path: P
         for n, (kind, extension) in enumerate(kinds.items(), 1)
     ]
     images.append(make.entry(5, bodies["jpeg"], title=make.hostile, license_id="", width=17, storage_key="jpeg"))
-    build(make.dataset(5), images, bodies.__getitem__, tmp_path / "dataset.zip")
+    make.build(make.dataset(5), images, bodies.__getitem__, tmp_path)
     found = opened(tmp_path / "dataset.zip", tmp_path / "unpacked")
 
     assert found["errors"] == []
@@ -77,3 +77,21 @@ def test_its_reader_finds_every_picture_with_its_metadata(make: Any, tmp_path: P
     assert found["created"] == "2026-11-30T10:00:00+00:00"
     assert "near duplicate: 5, too small: 3" in found["collection"]
     assert len(found["limitations"]) == len(found["personal"]) == 2
+
+
+def test_every_split_has_records_of_its_own(make: Any, case: Any, tmp_path: Path) -> None:
+    make.build(case.dataset, case.images, case.read, tmp_path, split="train=.5,test=.5")
+    found = opened(tmp_path / "dataset.zip", tmp_path / "unpacked", "records/test")
+    assert found["errors"] == []
+    lines = (tmp_path / "unpacked" / "test" / "metadata.jsonl").read_text("utf-8").splitlines()
+    assert 0 < len(lines) < len(case.images)
+    expected = [json.loads(line) for line in lines]
+    assert found["rows"] == [row | {"image": [row["width"], row["height"]]} for row in expected]
+
+
+def test_where_pictures_lie_in_shards_it_describes_those(make: Any, case: Any, tmp_path: Path) -> None:
+    make.build(case.dataset, case.images, case.read, tmp_path, kind=ExportFormat.WEBDATASET)
+    files = json.loads((tmp_path / "croissant.json").read_text("utf-8"))["distribution"]
+    assert [file["@id"] for file in files] == ["metadata.jsonl", "pictures"]
+    [place] = files[1]["includes"]
+    assert list(tmp_path.glob(place))

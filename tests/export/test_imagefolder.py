@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from pixcrawler.export.zip import Built, build
+from pixcrawler.export.formats import Built
 
 LOAD = """
 import json, sys
@@ -64,6 +64,6 @@ def test_hugging_face_reads_every_picture_with_its_metadata(built: tuple[Path, B
 
 def test_hugging_face_reads_a_single_picture(make: Any, tmp_path: Path) -> None:
     body = make.picture(1)
-    build(make.dataset(1), [make.entry(1, body, keyword="train")], lambda key: body, tmp_path / "one.zip")
-    for way, found in loaded(tmp_path / "one.zip", tmp_path).items():
+    make.build(make.dataset(1), [make.entry(1, body, keyword="train")], lambda key: body, tmp_path)
+    for way, found in loaded(tmp_path / "dataset.zip", tmp_path).items():
         assert [row["image"] for row in found["rows"]] == [[17, 16]], way

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from pixcrawler.export.formats import Built
 from pixcrawler.export.markdown import cell, escaped, link, one_line, table
-from pixcrawler.export.zip import Built
 
 ANY_TEXT = st.text(st.characters(), max_size=80)  # lone surrogates too
 NASTY = st.one_of(ANY_TEXT, st.text("ab *_`[]()<>|~&$!#\\:/.;-+\n1w=@", max_size=30))

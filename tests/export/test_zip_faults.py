@@ -10,52 +10,56 @@ from typing import Any
 import pytest
 
 from pixcrawler.errors import ExportFailed, PixCrawlerError, StorageFailed
-from pixcrawler.export.zip import Built, build, verify
+from pixcrawler.export.formats import Built, BuiltFile, verify
+from pixcrawler.jobs import ExportFormat
 from pixcrawler.storage.local import LocalStorage
 
 
 def refused(
-    out: Path, dataset: Any, images: list[Any], read: Callable[[str], bytes], kind: type[PixCrawlerError] = ExportFailed
+    folder: Path,
+    make: Any,
+    dataset: Any,
+    images: list[Any],
+    read: Callable[[str], bytes],
+    kind: type[PixCrawlerError] = ExportFailed,
+    **options: Any,
 ) -> str:
-    """The one line that says why; nothing is left beside it."""
+    """The one line that says why; nothing is left."""
     with pytest.raises(kind) as caught:
-        build(dataset, images, read, out)
+        make.build(dataset, images, read, folder, **options)
     message = str(caught.value)
     assert "\n" not in message
-    assert os.listdir(out.parent) == []
+    assert os.listdir(folder) == []
     return message
 
 
-def test_a_changed_picture_is_named(case: Any, tmp_path: Path) -> None:
+def test_a_changed_picture_is_named(make: Any, case: Any, tmp_path: Path) -> None:
     victim = case.images[7].storage_key
-    message = refused(
-        tmp_path / "d.zip", case.dataset, case.images, lambda key: case.read(key) + b"!" * (key == victim)
-    )
+    message = refused(tmp_path, make, case.dataset, case.images, lambda key: case.read(key) + b"!" * (key == victim))
     assert re.search(rf"^\S+/000008_[0-9a-f]{{12}}\.jpg cannot be packed: its bytes have changed: {victim}$", message)
 
 
-def test_a_missing_picture_is_named(case: Any, tmp_path: Path) -> None:
+def test_a_missing_picture_is_named(make: Any, case: Any, tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path / "storage")
     (tmp_path / "out").mkdir()
-    message = refused(tmp_path / "out" / "d.zip", case.dataset, case.images, storage.read)
+    message = refused(tmp_path / "out", make, case.dataset, case.images, storage.read)
     assert re.search(rf"/000001_.*no such file: {case.images[0].storage_key}$", message)
 
 
 def test_a_count_that_does_not_agree_is_refused(make: Any, case: Any, tmp_path: Path) -> None:
-    assert "11 pictures to pack, but 12 were kept" in refused(
-        tmp_path / "d.zip", case.dataset, case.images[:-1], case.read
-    )
-    assert "0 pictures" in refused(tmp_path / "d.zip", make.dataset(0), [], case.read)
+    assert "11 pictures to pack, but 12 were kept" in refused(tmp_path, make, case.dataset, case.images[:-1], case.read)
+    assert "0 pictures" in refused(tmp_path, make, make.dataset(0), [], case.read)
 
 
-def test_a_picture_that_comes_twice_or_from_elsewhere_is_refused(case: Any, tmp_path: Path) -> None:
+def test_a_picture_that_comes_twice_or_from_elsewhere_is_refused(make: Any, case: Any, tmp_path: Path) -> None:
     twice = [case.images[0], *case.images]
-    assert "picture 1 does not belong" in refused(tmp_path / "d.zip", case.dataset, twice, case.read)
+    assert "13 pictures to pack, but 12 were kept" in refused(tmp_path, make, case.dataset, twice, case.read)
+    assert "two pictures have the same position" in refused(tmp_path, make, make.dataset(13), twice, case.read)
     foreign = [replace(case.images[0], keyword="cats"), *case.images[1:]]
-    assert "picture 1 does not belong" in refused(tmp_path / "d.zip", case.dataset, foreign, case.read)
+    assert "picture 1 is of no keyword" in refused(tmp_path, make, case.dataset, foreign, case.read)
 
 
-def test_stopping_the_reader_stops_the_build_and_leaves_nothing(case: Any, tmp_path: Path) -> None:
+def test_stopping_the_reader_stops_the_build_and_leaves_nothing(make: Any, case: Any, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -65,7 +69,7 @@ def test_stopping_the_reader_stops_the_build_and_leaves_nothing(case: Any, tmp_p
         return case.read(key)
 
     with pytest.raises(Stop):
-        build(case.dataset, case.images, read, tmp_path / "d.zip")
+        make.build(case.dataset, case.images, read, tmp_path)
     assert os.listdir(tmp_path) == []
 
 
@@ -73,8 +77,8 @@ def test_stopping_the_reader_stops_the_build_and_leaves_nothing(case: Any, tmp_p
 def test_a_full_disk_is_one_line_and_leaves_nothing(make: Any, small_disk: Path, size: int) -> None:
     body = os.urandom(size)
     images = [make.entry(n, body, title="t" * 50_000) for n in range(1, 60)]
-    message = refused(small_disk / "d.zip", make.dataset(59), images, lambda key: body, StorageFailed)
-    assert message == f"no space left on device: {small_disk}/d.zip"
+    message = refused(small_disk, make, make.dataset(59), images, lambda key: body, StorageFailed)
+    assert message == f"no space left on device: {small_disk}"
 
 
 def test_any_damage_is_noticed(built: tuple[Path, Built]) -> None:
@@ -83,14 +87,14 @@ def test_any_damage_is_noticed(built: tuple[Path, Built]) -> None:
     for place in range(0, len(whole), 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with pytest.raises(ExportFailed, match=r"^dataset\.zip is not what was built: "):
-            verify(path, result)
+            verify(ExportFormat.ZIP, path.parent, result)
     for cut in (1, 1000, len(whole) // 2, len(whole)):
         path.write_bytes(whole[:-cut])
         with pytest.raises(ExportFailed):
-            verify(path, result)
+            verify(ExportFormat.ZIP, path.parent, result)
     path.unlink()
     with pytest.raises(StorageFailed, match="no such file"):
-        verify(path, result)
+        verify(ExportFormat.ZIP, path.parent, result)
 
 
 def repacked(path: Path, change: Callable[[dict[str, bytes]], object]) -> Built:
@@ -101,7 +105,8 @@ def repacked(path: Path, change: Callable[[dict[str, bytes]], object]) -> Built:
     with zipfile.ZipFile(path, "w") as archive:
         for name, body in members.items():
             archive.writestr(zipfile.ZipInfo(name), body)
-    return Built(path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), len(members))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Built((BuiltFile(path.name, path.stat().st_size, digest, "application/zip"),), 12)
 
 
 @pytest.mark.parametrize(
@@ -119,4 +124,4 @@ def test_a_zip_that_disagrees_with_its_manifest_is_refused(
 ) -> None:
     result = repacked(built[0], change)
     with pytest.raises(ExportFailed, match=complaint):
-        verify(built[0], result)
+        verify(ExportFormat.ZIP, built[0].parent, result)
