@@ -323,6 +323,11 @@ class Config(BaseSettings):
     retry_seconds: float = Field(5, gt=0)  # before the second attempt; doubles
     deadline_seconds: float = Field(24 * 3600, gt=0)  # of crawling
     export_lease_seconds: float = Field(120, gt=0)
+    sweep_seconds: float = Field(24 * 3600, gt=0)  # what belongs to nothing is left alone for so long
+
+    # How long datasets stay, in days; unset: for ever.
+    warm_after_days: int | None = Field(None, ge=1)  # in the hot tier
+    temporary_days: int | None = Field(None, ge=1)  # superseded ones, those made on demand, and lists
 
     @field_validator("mail_from", "webhook_secret")
     @classmethod

@@ -41,6 +41,7 @@ POINTS = {
     "exporter.built": "a dataset is built, and not stored",
     "exporter.stored": "a dataset is stored, and not published",
     "exporter.published": "a dataset is published",
+    "moving.published": "a dataset is published in its new tier, and its files in the old one are still there",
 }
 REFUSALS = {
     "database.serialization": "40001",

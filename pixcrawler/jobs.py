@@ -58,6 +58,7 @@ class ExportState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    REMOVED = "removed"  # its files are gone: superseded, too old, or moved to another tier
 
 
 class Tier(StrEnum):
@@ -103,6 +104,9 @@ class Health(StrEnum):
 
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
+UNFINISHED_EXPORTS = frozenset({ExportState.PENDING, ExportState.BUILDING})
+# With the pictures inside: whoever has one of these has the dataset.
+PACKED_FORMATS = frozenset(ExportFormat) - {ExportFormat.CSV, ExportFormat.JSONL}
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})
 UNBEGUN_ATTEMPTS = frozenset({AttemptState.DISPATCHING, AttemptState.DISPATCHED})
 ACTIVE_ATTEMPTS = UNBEGUN_ATTEMPTS | {AttemptState.RUNNING}
@@ -262,6 +266,27 @@ def parse_max_images(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_IMAGES:
         raise UsageError(f"max_images: expected a number from 1 to {MAX_IMAGES:,}, got {value!r}")
     return value
+
+
+def parse_formats(value: object) -> list[ExportFormat]:
+    """The formats of a job's dataset, each once. Raises `UsageError`."""
+    known = [kind.value for kind in ExportFormat]
+    if not isinstance(value, list) or not value:
+        raise UsageError(f"formats: expected a list of {', '.join(known)}")
+    for name in value:
+        if name not in known:
+            raise UsageError(f"formats: there is no format {str(name)[:40]!r}; known are {', '.join(known)}")
+    return [ExportFormat(name) for name in dict.fromkeys(value)]
+
+
+def tier_of(kind: ExportFormat) -> Tier:
+    """Where files of a format lie: what is packed to be kept, away from what is downloaded every day."""
+    return Tier.WARM if kind is ExportFormat.SEVEN_ZIP else Tier.HOT
+
+
+def kind_in(tier: Tier) -> ExportFormat:
+    """As what a dataset moves to a tier."""
+    return ExportFormat.SEVEN_ZIP if tier is Tier.WARM else ExportFormat.ZIP
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class Machine:
             "PIXCRAWLER_MIN_SIDE": "32",
             "PIXCRAWLER_NEAR_DUPLICATE_BITS": "0",
             "PIXCRAWLER_JOB_LIMITS": "0:1000",
+            "PIXCRAWLER_SWEEP_SECONDS": "0.001",
             **settings,
         }
 

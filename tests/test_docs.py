@@ -16,7 +16,7 @@ from pixcrawler.export.contact_sheet import INDEX
 from pixcrawler.export.croissant import CROISSANT
 from pixcrawler.export.labels import LABELS
 from pixcrawler.export.texts import METADATA, METADATA_CSV
-from pixcrawler.jobs import AttemptState, JobState, Reason, RunState
+from pixcrawler.jobs import AttemptState, ExportState, JobState, Reason, RunState
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -45,7 +45,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert dict(SETTING.findall(README)) == settings
 
 
-@pytest.mark.parametrize("names", [JobState, RunState, AttemptState, Reason])
+@pytest.mark.parametrize("names", [JobState, RunState, AttemptState, ExportState, Reason])
 def test_every_state_and_reason_is_explained(names: type[StrEnum]) -> None:
     assert not [name.value for name in names if not re.search(rf"^\|.*`{name}`.*\| ", OPERATIONS, re.MULTILINE)]
 

@@ -26,6 +26,8 @@ app.command()(services.exporter)
 app.add_typer(database.app)
 app.add_typer(jobs.app)
 app.command()(datasets.export)
+app.command()(datasets.tier)
+app.command()(datasets.retention)
 app.add_typer(sources.app)
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from pixcrawler.db.overview import Job, Overview
-from pixcrawler.jobs import Funnel
+from pixcrawler.db.overview import Export, Job, Overview
+from pixcrawler.jobs import ExportState, Funnel
 
 # What people wrote, such as the name of a job, is no markup.
 console = Console(markup=False, highlight=False, emoji=False)
 
 BAR_WIDTH = 30
+WORD_WIDTH = 10  # what is no longer stays in one line, whatever stands beside it
 
 
 def shown(value: object) -> str:
@@ -34,7 +37,10 @@ def table(title: str, *columns: str, rows: Sequence[Sequence[object]]) -> Table:
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for number, name in enumerate(columns):
         right = bool(rows) and all(isinstance(row[number], int) for row in rows)
-        result.add_column(name, justify="right" if right else "left", overflow="fold")
+        widest = max((len(shown(row[number])) for row in rows), default=0)
+        result.add_column(
+            name, justify="right" if right else "left", overflow="fold", min_width=min(widest, WORD_WIDTH)
+        )
     for row in rows:
         result.add_row(*map(shown, row))
     return result
@@ -56,14 +62,34 @@ def details(seen: Overview) -> Group:
     """All there is to say about a job."""
     runs = [(r.id, r.source, r.state, r.kept, r.asked, r.found, list(r.keywords), r.outcome) for r in seen.runs]
     tries = [(f"{a.run}-{a.attempt}", a.node, a.state, a.decided, a.started_at, a.reason) for a in seen.attempts]
-    files = [(e.version, e.format, e.state, e.size, e.key or e.reason) for e in seen.exports]
+    files = [(e.version, e.format, settings(e.options), e.tier, _stage(e), _size(e), e.reason) for e in seen.exports]
     return Group(
         heading(seen.job),
         table("Runs", "run", "source", "state", "kept", "asked", "found", "keywords", "outcome", rows=runs),
         table("Attempts", "attempt", "node", "state", "decided", "started", "reason", rows=tries),
         funnel_table(seen.funnel),
-        table("Datasets", "version", "format", "state", "bytes", "file", rows=files),
+        table("Datasets", "version", "format", "options", "tier", "state", "size", "reason", rows=files),
     )
+
+
+def _stage(export: Export) -> str:
+    return f"{export.state}, {export.progress} %" if export.state == ExportState.BUILDING else export.state
+
+
+def _size(export: Export) -> str | None:
+    return None if export.size is None else decimal(export.size)
+
+
+def settings(options: Mapping[str, object]) -> str:
+    """Options in one line."""
+    return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A line at a terminal that says how far something is; elsewhere nothing."""
+    with Console(stderr=True, markup=False, highlight=False, emoji=False).status("") as status:
+        yield lambda text: status.update(shown(text))
 
 
 def heading(job: Job) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
 from pixcrawler.cli.display import as_data, console, details, in_json, jobs_table
 from pixcrawler.cli.watching import watch as watch_job
+from pixcrawler.cli.wishes import FORMATS, EncodeAs, MaxSide, Resize, Seed, Split, StripMetadata, Ultra, wishes
 from pixcrawler.config import config
 from pixcrawler.db import crawl_jobs, jobs, overview
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
 from pixcrawler.filters import GIVEN, parse_filters
-from pixcrawler.jobs import parse_keywords, parse_max_images
+from pixcrawler.jobs import parse_formats, parse_keywords, parse_max_images
 from pixcrawler.lists import read_lines
 from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
@@ -46,6 +47,16 @@ def create(
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help=f"What else, such as size=large: {', '.join(GIVEN)}.")
     ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help=f"A kind of dataset file, each once: {FORMATS}.")
+    ] = None,
+    resize: Resize = None,
+    max_side: MaxSide = None,
+    encode: EncodeAs = None,
+    strip_metadata: StripMetadata = False,
+    split: Split = None,
+    seed: Seed = None,
+    ultra: Ultra = False,
     project: Annotated[int | None, typer.Option(help="The project's number, if there are several.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     as_json: AsJson = False,
@@ -54,6 +65,18 @@ def create(
     words = parse_keywords(keywords.split(","))
     wanted = parse_max_images(max_images)
     options = {**_options(sources, list_file, _filters(filters or [])), **_quality(quality), **_rights(rights)}
+    if formats:
+        options["formats"] = parse_formats(formats)
+    if rewriting := wishes(
+        resize=resize,
+        max_side=max_side,
+        encode=encode,
+        strip_metadata=strip_metadata,
+        split=split,
+        seed=seed,
+        ultra=ultra,
+    ):
+        options["export"] = rewriting
     title = _title(name, words)
 
     async def insert(connection: AsyncConnection) -> int:
@@ -118,11 +141,9 @@ def _title(name: str | None, keywords: list[str]) -> str:
 
 
 def _store(path: Path) -> str:
-    """Puts a list into storage; returns its key."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    """Puts a list into storage, beside others like it, for retention takes old ones away; returns its key."""
     plain = path.name.lower().removesuffix(".gz")
-    key = f"lists/{digest}{Path(plain).suffix}{path.name.lower().removeprefix(plain)}"
+    key = f"lists/{uuid4().hex}{Path(plain).suffix}{path.name.lower().removeprefix(plain)}"
     run(open_storage(config()).put_file(key, path, "application/octet-stream"))
     return key
 

@@ -36,12 +36,14 @@ from pixcrawler.jobs import (
     NOT_HOLDING,
     AttemptState,
     Channel,
+    ExportFormat,
     ExportState,
     Health,
     JobState,
     MessageState,
     Reason,
     RunState,
+    Tier,
 )
 
 metadata = MetaData(schema="crawler")
@@ -86,6 +88,7 @@ jobs = Table(
     _timestamp("planned_at"),
     _timestamp("projected_at"),
     _timestamp("swept_at"),
+    _timestamp("sweep_until"),  # the lease of a sweep at work; runs wait for its end
     _timestamp("pruned_at"),  # since then, rejected candidates and attempts are gone
     _one_of("state", JobState),
     CheckConstraint("kept BETWEEN 0 AND asked", name="kept_within_asked"),
@@ -196,24 +199,33 @@ exports = Table(
     Column("job", Integer, ForeignKey("crawler.jobs.id", ondelete="CASCADE"), nullable=False),
     Column("generation", Integer, nullable=False),
     Column("version", Integer, nullable=False),  # counts the datasets of a job, over all formats
-    Column("format", Text, nullable=False),  # zip
-    Column("tier", Text, nullable=False),  # hot
+    Column("format", Text, nullable=False),
+    Column("tier", Text, nullable=False),
     Column("awaited", Boolean, nullable=False),  # the job completes only with it
+    Column("moves", Boolean, nullable=False, server_default=text("false")),  # once done, those of other tiers go
+    Column("options", JSONB(none_as_null=True), nullable=False, server_default="{}"),  # ExportOptions.to_json
     Column("state", Text, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),
     _timestamp("lease_until"),
-    Column("key", Text),  # in storage, once done
+    Column("progress", Integer, nullable=False, server_default="0"),  # percent of the pictures
+    Column("key", Text),  # in storage, once done: of the file, or of the folder of several
     Column("size", BigInteger),
-    Column("sha256", Text),
+    Column("sha256", Text),  # of the file, or of what sha256sum prints of several
+    Column("files", JSONB(none_as_null=True)),  # of several: [{name, size, sha256}, …]
+    Column("pictures", Integer),
     Column("reason", Text),
     _timestamp("created_at", required=True),
     _timestamp("ended_at"),
+    _one_of("format", ExportFormat),
+    _one_of("tier", Tier),
     _one_of("state", ExportState),
+    CheckConstraint("progress BETWEEN 0 AND 100", name="progress_in_percent"),
     CheckConstraint(
         "state <> 'done' OR (key IS NOT NULL AND size IS NOT NULL AND sha256 IS NOT NULL)", name="done_has_file"
     ),
     UniqueConstraint("job", "version", name="exports_version"),
     Index("exports_unfinished", "state", postgresql_where=text("state IN ('pending', 'building')")),
+    Index("exports_undeleted", "job", postgresql_where=text("state = 'removed' AND key IS NOT NULL")),
 )
 
 hosts = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.public import images
@@ -53,7 +53,32 @@ async def add(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> li
     return list((await connection.scalars(statement, rows)).all())
 
 
-async def of_job(connection: AsyncConnection, job: int) -> list[RowMapping]:
-    """The kept pictures of a job in the order in which they were kept."""
-    wanted = (images.c.crawl_job_id == job) & ~images.c.is_duplicate & images.c.is_valid
-    return list((await connection.execute(select(images).where(wanted).order_by(images.c.id))).mappings().all())
+def _kept(job: int) -> ColumnElement[bool]:
+    return (images.c.crawl_job_id == job) & ~images.c.is_duplicate & images.c.is_valid
+
+
+async def total(connection: AsyncConnection, job: int) -> tuple[int, int]:
+    """How many kept pictures a job has, and their bytes."""
+    statement = select(func.count(), func.coalesce(func.sum(images.c.file_size), 0)).where(_kept(job))
+    number, size = (await connection.execute(statement)).one()
+    return int(number), int(size)
+
+
+async def places(connection: AsyncConnection, job: int, after: int, limit: int) -> list[Any]:
+    """The next kept pictures of a job (id, position) whose ids are greater than `after`, by id."""
+    position = cast(images.c.metadata["position"].astext, Integer).label("position")
+    statement = select(images.c.id, position).where(_kept(job), images.c.id > after)
+    return list((await connection.execute(statement.order_by(images.c.id).limit(limit))).all())
+
+
+async def get(connection: AsyncConnection, ids: Sequence[int]) -> list[RowMapping]:
+    """Rows by their ids, in that order; those that are gone are left out."""
+    rows = (await connection.execute(select(images).where(images.c.id.in_(ids)))).mappings().all()
+    by_id = {row["id"]: row for row in rows}
+    return [by_id[id_] for id_ in ids if id_ in by_id]
+
+
+async def keys_among(connection: AsyncConnection, job: int, keys: Sequence[str]) -> set[str]:
+    """Those of the storage keys that are of kept pictures of the job."""
+    key = images.c.metadata["storage_key"].astext
+    return set((await connection.scalars(select(key).where(_kept(job), key.in_(keys)))).all())

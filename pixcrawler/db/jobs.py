@@ -7,20 +7,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, exists, func, or_, select, text, update
+from sqlalchemy import and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db import accounts, crawl_jobs, locks, messages
+from pixcrawler.db import accounts, crawl_jobs, exports, locks, messages
 from pixcrawler.db.crawler import candidates, jobs, runs
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import TERMINAL_JOBS, JobState, Reason, candidate_limit
-
-# A job that is swept is locked for as long as that takes; meanwhile whoever waits here would keep all rows from being
-# projected.
-LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '5s'")
-LOCK_NOT_AVAILABLE = "55P03"
 
 # Read after the lock was taken, so that later means later: now() is the beginning of the transaction.
 clock = func.clock_timestamp()
@@ -169,29 +163,6 @@ async def count_kept(connection: AsyncConnection, job: int, number: int) -> bool
     return (await connection.scalar(statement)) is not None
 
 
-def _unswept() -> Select[Any]:
-    return (
-        select(jobs.c.id).where(jobs.c.state.in_(TERMINAL_JOBS), jobs.c.swept_at.is_(None)).order_by(jobs.c.id).limit(1)
-    )
-
-
-async def unswept(connection: AsyncConnection) -> int | None:
-    """A terminal job whose storage was never swept; None: there is none that nobody else is busy with."""
-    job: int | None = await connection.scalar(_unswept().with_for_update(skip_locked=True))
-    return job
-
-
-async def lock_unswept(connection: AsyncConnection, job: int) -> bool:
-    """Locks it, if it still is one, and free."""
-    statement = _unswept().where(jobs.c.id == job).with_for_update(skip_locked=True)
-    return await connection.scalar(statement) is not None
-
-
-async def swept(connection: AsyncConnection, job: int) -> None:
-    """Remembers that a job's storage holds nothing but what belongs to it."""
-    await connection.execute(update(jobs).where(jobs.c.id == job).values(swept_at=func.now()))
-
-
 async def retry(
     connection: AsyncConnection, job: int, *, deadline_seconds: float, jobs_by_credits: Mapping[int, int]
 ) -> int:
@@ -239,15 +210,9 @@ async def _lock_ended(connection: AsyncConnection, job: int, what: str, *, also_
 
     Nobody writes the front end's row meanwhile from what was true before.
     """
-    await connection.execute(LOCK_TIMEOUT)
-    try:
-        await locks.take(connection, crawl_jobs.PROJECTION)
-        row = await lock(connection, job)
-        status = await crawl_jobs.lock(connection, job)
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-            raise
-        raise UsageError(f"job {job} is being tidied up; try again in a moment") from None
+    await locks.take(connection, crawl_jobs.PROJECTION)
+    row = await lock(connection, job)
+    status = await crawl_jobs.lock(connection, job)
     if status is None:
         raise UsageError(f"there is no job {job}")
     if row is None or row.state == JobState.PENDING:
@@ -283,7 +248,8 @@ async def _crawl_anew(connection: AsyncConnection, ended: Any, requested: int, d
 
 
 async def _begin_generation(connection: AsyncConnection, job: int, **changes: object) -> int:
-    """Forgets how a locked job has ended. Returns the new generation."""
+    """Forgets how a locked job has ended, and what was to be exported of it. Returns the new generation."""
+    await exports.cancel_all(connection, job)
     forgotten = dict.fromkeys(("outcome", "reason", "finished_at", "planned_at", "swept_at", "pruned_at"))
     values = {"generation": jobs.c.generation + 1, "progress": 0, **forgotten, **changes}
     statement = update(jobs).where(jobs.c.id == job).values(values).returning(jobs.c.generation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import attempts, candidates, exports, jobs, runs
 from pixcrawler.db.public import crawl_jobs, projects
-from pixcrawler.jobs import TERMINAL_JOBS, ExportState, Funnel, JobState
+from pixcrawler.jobs import TERMINAL_JOBS, Funnel, JobState
 
 UNCLAIMED = or_(jobs.c.state.is_(None), jobs.c.state == JobState.PENDING)
 
@@ -83,10 +83,14 @@ class Export:
     version: int
     format: str
     tier: str
+    options: Mapping[str, Any]
     state: str
-    key: str | None
+    progress: int  # percent
+    pictures: int | None
+    key: str | None  # of the file, or of the folder of several
     size: int | None  # bytes
     sha256: str | None
+    files: Sequence[Mapping[str, Any]] | None  # of several
     reason: str | None
 
 
@@ -129,12 +133,6 @@ async def overview(connection: AsyncConnection, job: int) -> Overview | None:
         await _exports(connection, job),
         Funnel.total(funnels.values()),
     )
-
-
-async def dataset(connection: AsyncConnection, job: int, format: str) -> Export | None:  # noqa: A002 the column's name
-    """The newest finished dataset file of a job."""
-    done = [e for e in await _exports(connection, job) if e.format == format and e.state == ExportState.DONE]
-    return done[-1] if done else None
 
 
 async def job_exists(connection: AsyncConnection, job: int) -> bool:
@@ -194,6 +192,6 @@ async def _attempts(connection: AsyncConnection, job: int) -> list[Attempt]:
 
 
 async def _exports(connection: AsyncConnection, job: int) -> list[Export]:
-    wanted = exports.c["version", "format", "tier", "state", "key", "size", "sha256", "reason"]
-    statement = select(*wanted).where(exports.c.job == job).order_by(exports.c.version)
+    wanted = (field.name for field in fields(Export))
+    statement = select(*(exports.c[name] for name in wanted)).where(exports.c.job == job).order_by(exports.c.version)
     return [Export(**row._mapping) for row in await connection.execute(statement)]

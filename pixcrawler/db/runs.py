@@ -76,6 +76,7 @@ async def due(connection: AsyncConnection, limit: int, source_limits: Mapping[st
             jobs.c.state == JobState.CRAWLING,
             runs.c.state.in_([RunState.PENDING, RunState.DEFERRED]),
             or_(runs.c.not_before.is_(None), runs.c.not_before <= func.now()),
+            or_(jobs.c.sweep_until.is_(None), jobs.c.sweep_until <= func.now()),
         )
         .subquery("waiting")
     )

@@ -12,8 +12,9 @@ from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
+from pixcrawler.export_options import ExportOptions
 from pixcrawler.filters import parse_filters
-from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
+from pixcrawler.jobs import ExportFormat, JobState, parse_formats, parse_keywords, parse_max_images
 from pixcrawler.rights import Policy, parse_policy
 from pixcrawler.terms import Catalogue, choose
 
@@ -89,6 +90,8 @@ def _options(config: Config, catalogue: Catalogue, given: dict[str, Any]) -> dic
         "quality": _quality(given),
         "rights": parse_policy(given.get("rights", Policy.ANY)),
         "filters": filters,
+        "formats": parse_formats(given.get("formats") or [ExportFormat.ZIP]),
+        "export": ExportOptions.parse(given.get("export") or {}).to_json(),
     }
 
 

@@ -11,7 +11,7 @@ from pixcrawler.db import attempts, books, crawl_jobs, exports, jobs, messages, 
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import finish_run
 from pixcrawler.dispatcher.steps import for_each
-from pixcrawler.jobs import Channel, ExportState, JobState, RunState
+from pixcrawler.jobs import Channel, ExportFormat, ExportState, JobState, RunState
 
 
 async def heed_wishes(engine: AsyncEngine) -> None:
@@ -60,8 +60,10 @@ class Ender:
         files = await exports.of_generation(connection, job_id, job.generation)
         awaited = [file for file in files if file.awaited]
         if not awaited:
-            await exports.create(connection, job=job_id, generation=job.generation)
+            for kind in job.options.get("formats") or [ExportFormat.ZIP]:
+                await exports.create(connection, job, ExportFormat(kind), job.options.get("export") or {}, awaited=True)
         elif failed := next((file for file in awaited if file.state == ExportState.FAILED), None):
+            await exports.cancel_all(connection, job_id)
             message = f"“{job.name}” could not be packed: {failed.reason}"
             await self._end(connection, job, JobState.FAILED, failed.reason, message)
         elif all(file.state == ExportState.DONE for file in awaited):

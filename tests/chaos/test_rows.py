@@ -216,7 +216,7 @@ STEPS = [
     for point in faults.POINTS
     # Not on the way of a job that nobody disturbs, or told by another step.
     if point not in ("dispatcher.heeded", "dispatcher.cancelled", "dispatcher.ended", "dispatcher.settled")
-    and point not in ("crawl.fetched", "crawl.stored")
+    and point not in ("crawl.fetched", "crawl.stored", "moving.published")
 ]
 LATE_STEPS = [point for point in STEPS if point.startswith(("exporter.", "crawl.clos", "dispatcher.finished"))]
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import encoded, photo
-from sqlalchemy import text
 from worlds import World, bring, crawling, ledger, pictures, stored
 
 from pixcrawler.cli.access import in_transaction
@@ -25,7 +24,7 @@ from pixcrawler.dispatcher.ending import _begin_to_cancel
 from pixcrawler.dispatcher.planning import next_slice, pairs_of
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import LeaseLost, UsageError
-from pixcrawler.export import zip as zip_format
+from pixcrawler.export import formats
 from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
 from pixcrawler.items import ImageItem
@@ -407,14 +406,14 @@ def test_a_builder_of_an_older_generation_publishes_nothing(world, monkeypatch):
         retry(world, job)
         world.tick(2)
         assert world.state(job)[0] == "exporting"
-        return zip_format.build(*arguments)
+        return formats.build(*arguments)
 
     async def exporting(step: Any) -> None:
-        exporter = Exporter(url_of(world), world.settings)
+        exporter = Exporter(url_of(world), world.settings.model_copy(update={"sweep_seconds": 0.001}))
         assert await step(exporter)
         await exporter.close()
 
-    monkeypatch.setattr(zip_format, "build", build_slowly)
+    monkeypatch.setattr(formats, "build", build_slowly)
     asyncio.run(exporting(Exporter.build_next))
     world.tick(2)
     assert world.state(job)[0] == "exporting"
@@ -535,23 +534,18 @@ def test_a_wish_of_an_older_generation_cancels_no_newer_one(world):
     assert world.state(job)[0] == "crawling"
 
 
-def test_a_job_that_is_swept_is_retried_later(world, monkeypatch):
-    monkeypatch.setattr(jobs, "LOCK_TIMEOUT", text("SET LOCAL lock_timeout = '50ms'"))
+def test_a_job_that_is_swept_is_retried_at_once_and_crawled_afterwards(world):
     job = world.insert(["cat"])
     world.tick()
     cancel(world, job)
     world.tick(3)
-
-    async def while_swept() -> None:
-        sweeping = engine.create(url_of(world), application_name="sweep", pool_size=1)
-        async with engine.transaction(sweeping) as connection:
-            assert await jobs.unswept(connection) == job
-            with pytest.raises(UsageError, match="is being tidied up; try again"):
-                await in_transaction(url_of(world), lambda c: jobs.retry(c, job, **TERMS))
-        await sweeping.dispose()
-
-    asyncio.run(while_swept())
+    world.sql("UPDATE crawler.jobs SET sweep_until = now() + interval '1 hour'")
     assert retry(world, job) == 2
+    world.tick(2)
+    assert world.node.scheduled == ["1-1"]
+    world.sql("UPDATE crawler.jobs SET sweep_until = NULL")
+    world.tick()
+    assert world.node.scheduled == ["1-1", "2-1"]
 
 
 def test_of_two_at_once_one_is_refused(world):

@@ -43,6 +43,7 @@ class System:
             "PIXCRAWLER_FENCE_SECONDS": "6",
             "PIXCRAWLER_RETRY_SECONDS": "0.5",
             "PIXCRAWLER_POLL_SECONDS": "0.2",
+            "PIXCRAWLER_SWEEP_SECONDS": "0.001",
         }
         self.process: subprocess.Popen[bytes] | None = None
 
