@@ -310,7 +310,6 @@ class Config(BaseSettings):
     # Which pictures are good enough.
     min_side: int = Field(200, ge=1)  # pixels; DataComp's basic filter
     max_aspect: float = Field(3.0, ge=1)  # long side : short side; DataComp's basic filter
-    near_duplicate_bits: int = Field(6, ge=0, le=16)  # 10, the usual default, drops one distinct picture in seven
 
     # Clocks, in seconds. A lease outlives four heartbeats; a process that cannot renew stops before it ends.
     heartbeat_seconds: float = Field(10, gt=0)

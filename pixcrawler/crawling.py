@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import scrapy
@@ -17,6 +17,7 @@ from scrapy.exceptions import DropItem
 from scrapy.exceptions import UsageError as WrongCommand
 from scrapy.spiderloader import SpiderLoader
 
+from pixcrawler.duplicates import Wanted, parse_options
 from pixcrawler.errors import PixCrawlerError, UsageError
 from pixcrawler.filters import GIVEN, parse_filters
 from pixcrawler.items import ImageItem
@@ -28,7 +29,9 @@ BREAK_OFF = object()  # the signal to end downloads under way
 ASKED = "asked"  # in a request's meta: a question to the source itself, with its key and cookies
 LOCAL = "local"  # in a request's meta: answered without network
 ATTEMPT = re.compile(r"\d+-\d+")
-KNOWN_ARGUMENTS = frozenset({"keywords", "max_images", "base_url", "list", "quality", "rights", "_job", *GIVEN})
+KNOWN_ARGUMENTS = frozenset(
+    {"keywords", "max_images", "base_url", "list", "quality", "duplicates", "flips", "rights", "_job", *GIVEN}
+)
 
 IN_FLIGHT = 64  # items; each may hold a body, and the pipelines' batch of 64 fills without its timer
 HOST_SHARE = IN_FLIGHT // 2  # of one host: one that hangs, or wants a pause, must not hold up all others
@@ -60,6 +63,7 @@ class Arguments:
     base_url: str | None
     list_file: Path | None
     quality: str | None  # a preset's name
+    duplicates: Wanted
     rights: Policy
     filters: Mapping[str, str]  # see `filters`
     attempt: str | None  # "<run>-<attempt>": the rest is read from the database
@@ -79,6 +83,7 @@ class Arguments:
             base_url=_base_url(given["base_url"]) if "base_url" in given else None,
             list_file=_list_file(given["list"]) if "list" in given else None,
             quality=parse_preset(given["quality"]) if "quality" in given else None,
+            duplicates=_duplicates(given),
             rights=parse_policy(given.get("rights", Policy.ANY)),
             filters=parse_filters({name: value for name, value in given.items() if name in GIVEN}),
             attempt=attempt,
@@ -109,6 +114,13 @@ def _base_url(text: str) -> str:
     if not valid:
         raise UsageError(f"base_url: expected an address such as http://127.0.0.1:8000, got {text!r}")
     return text
+
+
+def _duplicates(given: Mapping[str, str]) -> Wanted:
+    options: dict[str, Any] = {"duplicates": given["duplicates"]} if "duplicates" in given else {}
+    if "flips" in given:
+        options["flips"] = {"true": True, "false": False}.get(given["flips"], given["flips"])
+    return Wanted.of(parse_options(options))
 
 
 def _list_file(text: str) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
-from pixcrawler import containers, metadata
+from pixcrawler import containers, looks, metadata
 from pixcrawler.errors import NotAnImage
 from pixcrawler.items import Figures, Inspection
 from pixcrawler.jobs import Reason
@@ -29,8 +29,10 @@ _THUMBNAIL = (256, 256)  # every hash is made from this size, so that the scale 
 _HASHED = 32  # pixels a side, and
 _WAVES = 8  # the slowest waves of it are the 64 bits
 _MEASURED = 512  # pixels of the longer side, or two thirds to one and a half of them, at which sharpness is measured
+_SAMPLED = 5 * looks.CHROMA  # pixels a side whose colours are looked at
 _SHADES = 32  # into which grey levels are sorted
 _SHOWS = 0.001  # the share of the pixels from which on a shade counts
+_EIGHT = np.full(8, 1 / 64, np.float32)  # a product with it is 5 times as fast as a sum over so few
 _COSINES = np.cos(np.pi / (2 * _HASHED) * np.outer(np.arange(_WAVES), 2 * np.arange(_HASHED) + 1))
 _NOISE_DIGITS = 6  # rounding errors of the transform are near 1e-11; without this they decide bits of plain pictures
 
@@ -62,12 +64,15 @@ def inspect(body: bytes) -> Inspection:
         frames = parts if kind == "gif" else _frames(kind, image)
         refuse_bombs(image, frames)
         width, height = image.size
-        image.draft("L", _draft_size(width, height))
+        image.draft("YCbCr", _draft_size(width, height))
         image.load()
         orientation = orientation_of(image)
-        lying = _grey(image)
+        lying, colours = _on_white(image)
         small = lying.reduce(max(1, round(max(lying.size) / _MEASURED)))
         grey = upright(_thumbnail(small), orientation)
+        square = grey.resize((looks.SIDE, looks.SIDE), Image.Resampling.BOX)
+        hashed = phash(square)
+        flat = _flat(grey)
         figures = _figures(small, grey)
         if orientation in SIDEWAYS:
             width, height = height, width
@@ -78,13 +83,14 @@ def inspect(body: bytes) -> Inspection:
             width=width,
             height=height,
             frames=frames,
-            phash=phash(grey),
-            flat=_flat(grey),
+            phash=hashed,
+            flat=flat,
             figures=figures,
             orientation=orientation,
             trailing_data=containers.trailing_data(kind, body, end),
             data_mining=metadata.data_mining(body),
             gps=metadata.has_gps(image),
+            looks=None if flat else looks.look(np.asarray(square), _chroma(upright(colours, orientation)), hashed),
         )
 
 
@@ -158,15 +164,34 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    """What a viewer shows on a white page, in levels of grey."""
+def _on_white(image: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """What a viewer shows on a white page: in levels of grey, and some of its pixels in YCbCr."""
+    if image.mode == "YCbCr":
+        return image.getchannel("Y"), _sample(image)
     if image.mode.startswith("I"):  # 16 bits, of which a plain conversion keeps the wrong 8
-        return image.point(lambda level: level / 256).convert("L")
+        grey = image.point(lambda level: level / 256).convert("L")
+        return grey, _sample(grey).convert("RGB").convert("YCbCr")
     if image.has_transparency_data:
         with_alpha = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("L", image.size, 255)
-        return Image.composite(with_alpha.convert("L"), white, with_alpha.getchannel("A"))
-    return image.convert("L")
+        grey = Image.composite(with_alpha.convert("L"), white, with_alpha.getchannel("A"))
+        sample = _sample(with_alpha)
+        page = Image.new("RGBA", sample.size, "white")
+        return grey, Image.alpha_composite(page, sample).convert("RGB").convert("YCbCr")
+    return image.convert("L"), _sample(image).convert("RGB").convert("YCbCr")
+
+
+def _sample(image: Image.Image) -> Image.Image:
+    """Every so many pixels: colours change slowly, and theirs are compared coarsely."""
+    return image.resize((_SAMPLED, _SAMPLED), Image.Resampling.NEAREST)
+
+
+def _chroma(sample: Image.Image) -> NDArray[np.uint8]:
+    """Cb and Cr, 12x12 of each."""
+    pixels = np.asarray(sample)[..., 1:]
+    blocks = pixels.reshape(looks.CHROMA, -1, looks.CHROMA, _SAMPLED // looks.CHROMA, 2)
+    means: NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8).transpose(2, 0, 1)
+    return means
 
 
 def _flat(grey: Image.Image) -> bool:
@@ -210,6 +235,5 @@ def _sharpness(grey: Image.Image) -> float:
 
 def _block_means(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The means of blocks of 8x8, of an array of rows of blocks, rows and columns."""
-    sums = np.add.reduce(rows, axis=1).reshape(len(rows), -1, 8).sum(axis=2)
-    means: NDArray[np.float32] = sums / 64
+    means: NDArray[np.float32] = np.add.reduce(rows, axis=1).reshape(len(rows), -1, 8) @ _EIGHT
     return means

@@ -78,6 +78,14 @@ def host_of(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Looks:
+    """What a picture is recognised by. Source: `looks.look`."""
+
+    codes: bytes  # 40 for each view: 8 of the perceptual hash, 32 of the long code; two views or three
+    fingerprint: bytes  # the picture in small, to be compared with others
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """What one look at the bytes found. Source: `imaging.inspect`, in a worker process."""
 
@@ -94,11 +102,7 @@ class Inspection:
     trailing_data: str | None = None  # "archive", "document", "program", "page" or "data" behind the image
     data_mining: str | None = None  # the file's own prohibition of it: "DMI-PROHIBITED", …
     gps: bool = False  # the file tells where it was taken
-
-    @property
-    def telling_phash(self) -> int | None:
-        """The perceptual hash, if it tells the picture from others."""
-        return None if self.flat else self.phash
+    looks: Looks | None = field(default=None, repr=False)  # none of a flat one: such pictures all look alike
 
     @property
     def extension(self) -> str:

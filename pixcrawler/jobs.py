@@ -102,6 +102,14 @@ class Health(StrEnum):
     UNREACHABLE = "unreachable"  # it does not answer
 
 
+class Extent(StrEnum):
+    """Among whose pictures duplicates are looked for; a job's option `scope`."""
+
+    JOB = "job"
+    PROJECT = "project"
+    OWNER = "owner"
+
+
 TERMINAL_JOBS = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
 UNFINISHED_EXPORTS = frozenset({ExportState.PENDING, ExportState.BUILDING})
@@ -120,6 +128,7 @@ class Reason(StrEnum):
     DUPLICATE_URL = "duplicate_url"  # another run of the job met it
     DUPLICATE_BYTES = "duplicate_bytes"
     NEAR_DUPLICATE = "near_duplicate"
+    REPLACED = "replaced"  # it was kept until a better copy came
     TOO_SMALL = "too_small"
     ASPECT = "aspect"
     NOT_AN_IMAGE = "not_an_image"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Outcome, Reason, Slice, Spent
 
 
@@ -57,8 +57,11 @@ class Ledger(Protocol):
     async def begin(self, items: Sequence[ImageItem]) -> None:
         """Books that these are in flight from now on; before their first request."""
 
-    def duplicate_of(self, inspection: Inspection) -> Reason | None:
-        """DUPLICATE_BYTES or NEAR_DUPLICATE of a picture already kept in the scope, as far as this process knows."""
+    async def duplicate_of(self, item: ImageItem) -> Reason | None:
+        """DUPLICATE_BYTES or NEAR_DUPLICATE of a picture kept in the scope, as far as this process knows.
+
+        None also for a copy that `keep` may keep in place of the other.
+        """
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """Asks to keep a stored picture. Returns after the decision is durable: None is kept, else why not."""

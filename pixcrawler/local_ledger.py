@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from pixcrawler.config import Config
-from pixcrawler.duplicates import Index
+from pixcrawler.duplicates import UNSEEN, Index, Mark, Match, Wanted, nearest
 from pixcrawler.errors import UsageError
-from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.items import ImageItem, Looks
 from pixcrawler.jobs import KEPT, TAIL, AttemptState, Funnel, Outcome, Reason, Slice, Spent, fill, hardly_any_kept
 from pixcrawler.ledger import Pause, Run
+from pixcrawler.likeness import FINGERPRINT
 from pixcrawler.rights import licence_of
 
+RECORD = 32 + FINGERPRINT  # bytes
 ALL = 10**9  # missing, when all there are is wanted
 CLAIMED = ("width", "height", "mime", "filesize")  # what sources say and we measure
 LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}  # as many readers of lines see them
@@ -37,15 +40,48 @@ class Tally:
     tail: deque[bool] = field(default_factory=lambda: deque(maxlen=TAIL))  # kept or not
 
 
+class Fingerprints:
+    """Those of all that is kept, and their SHA-256, by number: in a file without a name, for they outgrow memory."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._number = 0
+
+    def add(self, sha256: str, fingerprint: bytes) -> None:
+        """Takes the next number."""
+        self._file = self._file or TemporaryFile()  # noqa: SIM115  # closed with the ledger
+        self._file.seek(self._number * RECORD)
+        self._file.write(bytes.fromhex(sha256) + fingerprint)
+        self._number += 1
+
+    def get(self, number: int) -> tuple[str, bytes]:
+        """SHA-256 and fingerprint."""
+        assert self._file is not None
+        self._file.seek(number * RECORD)
+        record = self._file.read(RECORD)
+        return record[:-FINGERPRINT].hex(), record[-FINGERPRINT:]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
 class LocalLedger:
     """Implements `ledger.Ledger` in a new folder `<data_dir>/crawls/<source>-<time>`."""
 
     run: Run
 
-    def __init__(self, config: Config, source: str, keywords: Sequence[str], max_images: int | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        source: str,
+        keywords: Sequence[str],
+        max_images: int | None,
+        wanted: Wanted | None = None,
+    ) -> None:
         """Creates the folder. Raises `UsageError` if it cannot be written."""
         self.asked = max_images
-        self._bits = config.near_duplicate_bits
+        self._wanted = wanted or Wanted()
         self.folder, self._manifest = _new_manifest(config.data_dir / "crawls", source)
         quotas = [None] * len(keywords) if max_images is None else fill([0] * len(keywords), max_images)
         slices = {keyword: Slice(quota) for keyword, quota in zip(keywords, quotas, strict=True)}
@@ -56,6 +92,9 @@ class LocalLedger:
         self._spare: defaultdict[str, list[ImageItem]] = defaultdict(list)  # open, and once refused for want of room
         self._files: set[str] = set()
         self._index = Index()
+        self._kept: list[str] = []  # files, by their numbers in the index
+        self._fingerprints = Fingerprints()  # by the same numbers
+        self._looks: dict[str, tuple[Mark, Match | None]] = {}  # by the key of a picture not decided yet
         self._counts: Counter[str] = Counter()
 
     async def open(self) -> Run | None:
@@ -87,20 +126,49 @@ class LocalLedger:
     async def begin(self, items: Sequence[ImageItem]) -> None:
         """Nothing: nobody will ask after a death."""
 
-    def duplicate_of(self, inspection: Inspection) -> Reason | None:
-        """See `Ledger.duplicate_of`."""
-        return self._index.find(inspection.sha256, inspection.telling_phash, self._bits)
+    async def duplicate_of(self, item: ImageItem) -> Reason | None:
+        """See `Ledger.duplicate_of`. The first one stays: what the manifest says of it has been said."""
+        match = self._match(item)
+        return match.reason if match else None
+
+    def _match(self, item: ImageItem) -> Match | None:
+        look = item.inspection
+        assert look is not None
+        since, match = self._looks.get(item.key, (UNSEEN, None))
+        now = self._index.mark
+        if match is None and since != now:
+            match = self._exact(look.sha256, since)
+            if match is None and look.looks and self._wanted.preset.rules:
+                match = self._near(look.looks, since)
+            self._looks[item.key] = now, match
+        return match
+
+    def _exact(self, sha256: str, since: Mark) -> Match | None:
+        same = (number for number in self._index.same(sha256, since) if self._fingerprints.get(number)[0] == sha256)
+        return next((Match(Reason.DUPLICATE_BYTES, number) for number in same), None)
+
+    def _near(self, looks: Looks, since: Mark) -> Match | None:
+        preset = self._wanted.preset
+        ways = (False, True) if self._wanted.flips else (False,)
+        for proposals in [self._index.near(looks, preset, since, flipped=flipped) for flipped in ways]:
+            prints = {number: self._fingerprints.get(number)[1] for number in proposals.numbers.tolist()}
+            if match := nearest(preset, looks, proposals, prints):
+                return match
+        return None
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""
         look = item.inspection
         assert look is not None
         assert item.storage_key is not None
-        reason = self.duplicate_of(look) or (None if self.missing(item.keyword) else Reason.OVER_QUOTA)
+        match = self._match(item)
+        reason = match.reason if match else None if self.missing(item.keyword) else Reason.OVER_QUOTA
         if reason:
             self.reject(item, reason)
             return reason
-        self._index.add(look.sha256, look.telling_phash)
+        self._index.add([(len(self._kept), look.sha256, look.looks.codes if look.looks else b"")])
+        self._fingerprints.add(look.sha256, look.looks.fingerprint if look.looks else bytes(FINGERPRINT))
+        self._kept.append(item.storage_key)
         self._files.add(item.storage_key)
         self._tallies[item.keyword].kept += 1
         self._decide(item, None)
@@ -114,11 +182,15 @@ class LocalLedger:
             self._decide(item, reason, detail)
 
     def _decide(self, item: ImageItem, reason: Reason | None, detail: str = "") -> None:
+        match = self._looks.pop(item.key, (UNSEEN, None))[1]
         if self._open.pop(item.key, None) is None:
             return
         self._counts[reason or KEPT] += 1
         self._tallies[item.keyword].tail.append(reason is None)
-        line = json.dumps(_line(item, reason, detail), ensure_ascii=False).translate(LINE_ENDS)
+        about = _line(item, reason, detail)
+        if match is not None and reason is match.reason:
+            about |= {"duplicate_of": self._kept[match.number], "distance": match.distance, "likeness": match.likeness}
+        line = json.dumps(about, ensure_ascii=False).translate(LINE_ENDS)
         self._manifest.write(f"{line}\n".encode("utf-8", "replace"))
 
     def missing(self, keyword: str) -> int:
@@ -171,6 +243,7 @@ class LocalLedger:
         for item in list(self._open.values()):
             self._decide(item, left)
         self._manifest.close()
+        self._fingerprints.close()
         self._sweep()
         sys.stdout.write(self._summary(outcome))
 

@@ -130,6 +130,11 @@ def _freedoms(licence: Licence) -> Set[str]:
     }
 
 
+def freedom(licence: Licence | None) -> int:
+    """How much a licence grants, to be compared: 0 if nobody knows."""
+    return len(_freedoms(licence)) if licence and not licence.reserved else 0
+
+
 def _unless_denied(licence: Licence | None, text: str) -> Licence | None:
     """None if the text denies anywhere what the licence found in it grants."""
     denied = licence and (

@@ -114,7 +114,6 @@ class Machine:
             "PIXCRAWLER_BASE_URL_OPENVERSE": source.address,
             "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.0/8",
             "PIXCRAWLER_MIN_SIDE": "32",
-            "PIXCRAWLER_NEAR_DUPLICATE_BITS": "0",
             "PIXCRAWLER_JOB_LIMITS": "0:1000",
             "PIXCRAWLER_SWEEP_SECONDS": "0.001",
             **settings,

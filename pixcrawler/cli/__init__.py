@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from pixcrawler.cli import database, datasets, jobs, services, sources
+from pixcrawler.cli import copies, database, datasets, jobs, services, sources
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.services import unwind_on_signals
@@ -28,6 +28,7 @@ app.add_typer(jobs.app)
 app.command()(datasets.export)
 app.command()(datasets.tier)
 app.command()(datasets.retention)
+app.command()(copies.duplicates)
 app.add_typer(sources.app)
 
 

@@ -19,9 +19,11 @@ from pixcrawler.config import config
 from pixcrawler.db import crawl_jobs, jobs, overview
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
+from pixcrawler.duplicates import parse_options
 from pixcrawler.errors import UsageError
 from pixcrawler.filters import GIVEN, parse_filters
-from pixcrawler.jobs import parse_formats, parse_keywords, parse_max_images
+from pixcrawler.jobs import Extent, parse_formats, parse_keywords, parse_max_images
+from pixcrawler.likeness import PRESETS
 from pixcrawler.lists import read_lines
 from pixcrawler.quality import parse_preset
 from pixcrawler.rights import Policy, parse_policy
@@ -43,6 +45,9 @@ def create(
     sources: Annotated[str | None, typer.Option(help="Where to look, separated by commas.")] = None,
     list_file: Annotated[Path | None, typer.Option("--list", help="A list of image addresses to crawl.")] = None,
     quality: Annotated[str | None, typer.Option(help="How good: lenient, standard or strict.")] = None,
+    duplicates: Annotated[str | None, typer.Option(help=f"What is one: {', '.join(PRESETS)}.")] = None,
+    scope: Annotated[str | None, typer.Option(help=f"Of whose pictures: {', '.join(Extent)}.")] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Mirror images are duplicates too.")] = False,
     rights: Annotated[str | None, typer.Option(help=f"Which licences: {', '.join(Policy)}.")] = None,
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help=f"What else, such as size=large: {', '.join(GIVEN)}.")
@@ -64,7 +69,12 @@ def create(
     """Ask for a dataset."""
     words = parse_keywords(keywords.split(","))
     wanted = parse_max_images(max_images)
-    options = {**_options(sources, list_file, _filters(filters or [])), **_quality(quality), **_rights(rights)}
+    options = {
+        **_options(sources, list_file, _filters(filters or [])),
+        **_quality(quality),
+        **_duplicates(duplicates, scope, flips),
+        **_rights(rights),
+    }
     if formats:
         options["formats"] = parse_formats(formats)
     if rewriting := wishes(
@@ -122,6 +132,13 @@ def _filters(given: list[str]) -> dict[str, str]:
 
 def _quality(name: str | None) -> dict[str, Any]:
     return {} if name is None else {"quality": parse_preset(name)}
+
+
+def _duplicates(preset: str | None, scope: str | None, flips: bool) -> dict[str, Any]:
+    given = {"duplicates": preset, "scope": scope, "flips": flips or None}
+    known = {name: value for name, value in given.items() if value is not None}
+    parse_options(known)
+    return known
 
 
 def _chosen(sources: str | None) -> list[str]:

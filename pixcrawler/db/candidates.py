@@ -35,9 +35,12 @@ ON CONFLICT (run, url_key) DO NOTHING
 """)
 DECIDE = text("""
 UPDATE crawler.candidates c
-SET decision = x.decision, detail = x.detail, received = x.received, image_id = x.image_id, decided_at = now()
-FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-    AS x(key text, decision text, detail text, received boolean, image_id integer)
+SET decision = x.decision, detail = x.detail, received = x.received, image_id = x.image_id,
+    duplicate_of = x.duplicate_of, distance = x.distance, likeness = x.likeness, decided_at = now()
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS x(
+    key text, decision text, detail text, received boolean, image_id integer,
+    duplicate_of integer, distance smallint, likeness real
+)
 WHERE c.run = :run AND c.url_key = x.key AND c.decision IS NULL
 """)
 
@@ -51,6 +54,10 @@ class Decision:
     detail: str
     received: bool
     image_id: int | None = None
+    duplicate_of: int | None = None  # the image that is kept instead,
+    distance: int | None = None  # in how many bits of 256 their codes differ,
+    likeness: float | None = None  # the correlation of the two,
+    also_found: dict[str, str] | None = None  # and what it is told of the copy; see `images.sighting`
 
 
 async def add(connection: AsyncConnection, *, run: int, job: int, keyword: str, items: Sequence[ImageItem]) -> set[str]:

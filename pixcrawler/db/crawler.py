@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
 from pixcrawler.jobs import (
     ACTIVE_ATTEMPTS,
@@ -161,6 +162,9 @@ candidates = Table(
     Column("decision", Text),  # NULL: open; 'kept', or the reason
     Column("detail", Text),
     Column("image_id", Integer),  # public.images.id of a kept one
+    Column("duplicate_of", Integer),  # public.images.id of the one that was kept instead
+    Column("distance", SmallInteger),  # bits of 256 in which their long codes differ
+    Column("likeness", REAL),  # of a near duplicate: the correlation of the two, up to 1
     _timestamp("found_at", required=True),
     _timestamp("decided_at"),
     CheckConstraint(f"decision IN ({_quoted([*Reason, 'kept'])})", name="decision_known"),
@@ -174,6 +178,7 @@ candidates = Table(
     Index("candidates_decision", "job", "run", "decision"),
     Index("candidates_open", "run", "seq", postgresql_where=text("decision IS NULL")),
     Index("candidates_keyword", "run", "keyword", "seq"),
+    Index("candidates_copies", "job", "duplicate_of", postgresql_where=text("duplicate_of IS NOT NULL")),
 )
 
 fingerprints = Table(
@@ -184,10 +189,12 @@ fingerprints = Table(
     Column("job", Integer, nullable=False),
     Column("image_id", Integer, nullable=False),
     Column("sha256", Text, nullable=False),
-    Column("phash", ARRAY(BigInteger), nullable=False),  # signed; one per view, empty for a flat picture
-    Column("dct256", LargeBinary),
-    Column("colours", LargeBinary),
+    Column("codes", LargeBinary, nullable=False),  # items.Looks; empty for a flat picture
+    Column("fingerprint", LargeBinary, nullable=False),
     Column("algorithm", SmallInteger, nullable=False),
+    Column("pixels", Integer, nullable=False),  # what a better copy must surpass,
+    Column("freedom", SmallInteger, nullable=False),  # rights.freedom of its licence,
+    Column("credited", Boolean, nullable=False),  # and whether its author is known
     _timestamp("created_at", required=True),
     UniqueConstraint("scope", "sha256", name="fingerprints_exact"),
 )

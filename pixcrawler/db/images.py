@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, insert, select
+from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.public import images
 from pixcrawler.items import ImageItem
 from pixcrawler.rights import licence_of
 
+SIGHTINGS = 20  # of copies that a picture's record tells of; popular ones are all over the web
 
-def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) -> dict[str, Any]:
-    """The row of a kept, inspected and stored picture."""
+# Those of one image are added in the order in which they were met.
+MERGE = text("""
+UPDATE public.images i
+SET metadata = jsonb_set(i.metadata, '{also_found}', jsonb_path_query_array(
+    coalesce(i.metadata->'also_found', '[]') || x.seen, CAST('$[0 to ' || (:most - 1) || ']' AS jsonpath)))
+FROM (
+    SELECT id, jsonb_agg(seen ORDER BY place) AS seen
+    FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (id integer, seen jsonb))
+        WITH ORDINALITY AS y(id, seen, place)
+    GROUP BY id
+) x
+WHERE i.id = x.id AND jsonb_array_length(coalesce(i.metadata->'also_found', '[]')) < :most
+""")
+
+
+def row(
+    item: ImageItem, *, job: int, filename: str, position: int, run: int, also_found: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The row of a kept, inspected and stored picture; `also_found` are sightings of its copies."""
     found = item.inspection
     assert found is not None
     said = {name: value for name, value in item.facts().items() if name in SAID}
@@ -37,7 +56,8 @@ def row(item: ImageItem, *, job: int, filename: str, position: int, run: int) ->
             "position": position,
             "ip": item.ip,
             "license_id": licence.id if licence else None,
-        },
+        }
+        | ({"also_found": list(also_found)[:SIGHTINGS]} if also_found else {}),
     }
 
 
@@ -45,6 +65,20 @@ SAID = frozenset(
     {"source", "keyword", "page_url", "title", "creator", "creator_url", "license", "license_url", "attribution"}
     | {"source_id", "label"}
 )
+
+
+def sighting(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What is told of a copy, where one was kept: who else has the picture, and what they say of its rights."""
+    told = {"licence": facts.get("license_url") or facts.get("license")}
+    told |= {name: facts.get(name) for name in ("source", "url", "page_url", "creator")}
+    return {name: value for name, value in told.items() if value}
+
+
+async def merge(connection: AsyncConnection, told: Sequence[tuple[int, dict[str, str]]]) -> None:
+    """Adds sightings of copies to the records of images, as far as there is room."""
+    if told:
+        rows = [{"id": image, "seen": seen} for image, seen in told]
+        await connection.execute(MERGE, {"rows": json.dumps(rows), "most": SIGHTINGS})
 
 
 async def add(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[int]:

@@ -17,10 +17,12 @@ from pixcrawler.config import Config
 from pixcrawler.db import attempts, candidates, engine, hosts, jobs, keeping, runs, timing
 from pixcrawler.db.batching import Batches
 from pixcrawler.db.candidates import Decision
-from pixcrawler.db.keeping import Claim, JobStopped, Scope
+from pixcrawler.db.keeping import Claim, Decided, JobStopped
 from pixcrawler.db.patience import persist
+from pixcrawler.db.scopes import Scope, Seen, name_of
+from pixcrawler.duplicates import Wanted, mates
 from pixcrawler.errors import LeaseLost, UsageError
-from pixcrawler.items import ImageItem, Inspection
+from pixcrawler.items import ImageItem
 from pixcrawler.jobs import (
     KEPT,
     TAIL,
@@ -72,7 +74,8 @@ class PostgresLedger:
         )
         self._timings = timing.measure(self._engine)
         self._claim = Claim(0, int(run), int(attempt), 0, {})
-        self._scope = Scope("", config.near_duplicate_bits)
+        self._scope = Scope()
+        self._seen: dict[str, Seen] = {}  # what came of a look, by the key of a picture not decided yet
         self._kept: dict[str, int] = {}
         self._tails: dict[str, deque[bool]] = {}  # kept or not
         self._batches = Batches(self._decide)
@@ -102,7 +105,8 @@ class PostgresLedger:
             return None
         await attempts.start(connection, *key, self._config.lease_seconds)
         self._claim = Claim(job.id, *key, job.generation, keyword_slugs(job.keywords))
-        self._scope.name = f"job:{job.id}"
+        wanted = Wanted.of(job.options)
+        self._scope = Scope(name_of(wanted.extent, job), wanted)
         slices = runs.slices_from_json(run.slices)
         await self._remember(connection, slices)
         self.run = Run(self._name, slices, f"jobs/{job.id}", job.options)
@@ -177,9 +181,19 @@ class PostgresLedger:
 
     # Deciding
 
-    def duplicate_of(self, inspection: Inspection) -> Reason | None:
+    async def duplicate_of(self, item: ImageItem) -> Reason | None:
         """See `Ledger.duplicate_of`."""
-        return self._scope.index.find(inspection.sha256, inspection.telling_phash, self._scope.bits)
+        look = item.inspection
+        assert look is not None
+        mark = self._scope.index.mark
+        proposed = self._scope.propose(look)
+        original = None
+        if proposed.numbers:
+            original = await self._persist(lambda connection: self._scope.judge(connection, look, proposed))
+        self._seen[item.key] = Seen(mark, original)
+        if original is None or keeping.improves(self._claim, item, original):
+            return None
+        return original.match.reason
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""
@@ -189,21 +203,44 @@ class PostgresLedger:
     def reject(self, item: ImageItem, reason: Reason, detail: str = "") -> None:
         """See `Ledger.reject`."""
         detail = detail.replace("\0", "")[:500]  # enough for a person, nothing for a hostile server
-        self._batches.reject(item.keyword, Decision(item.key, reason, detail, item.received))
+        decision = Decision(item.key, reason, detail, item.received)
+        original = self._seen.pop(item.key, Seen()).original
+        if original is not None and reason is original.match.reason:
+            decision = keeping.as_copy(decision, self._claim, item, original)
+        self._batches.reject(item.keyword, decision)
 
     async def _decide(self, stored: Sequence[ImageItem], rejected: Sequence[tuple[str, Decision]]) -> dict[str, str]:
         room = {keyword: self.missing(keyword) for keyword in self.run.slices}
         refusals = [decision for _, decision in rejected]
-        nothing: dict[str, str] = {}
+        seen, copies = await self._look_again(stored), mates(self._scope.wanted, stored)
+        nothing = Decided({})
         decided = await self._guarded(
-            lambda connection: keeping.decide(connection, self._claim, self._scope, room, stored, refusals), nothing
+            lambda connection: keeping.decide(
+                connection, self._claim, self._scope, room, stored, refusals, seen, copies
+            ),
+            nothing,
         )
         faults.reach("crawl.decided")
         keywords = {item.key: item.keyword for item in stored} | {d.key: keyword for keyword, d in rejected}
-        for key, decision in decided.items():
+        for key, decision in decided.decisions.items():
             self._tails[keywords[key]].append(decision == KEPT)
             self._kept[keywords[key]] += decision == KEPT
-        return decided
+        for run, keyword in decided.vacated:
+            if run == self._claim.run:
+                self._kept[keyword] -= 1
+        return decided.decisions
+
+    async def _look_again(self, stored: Sequence[ImageItem]) -> dict[str, Seen]:
+        """Looks at what the scope has kept since, before anybody has to wait for it."""
+        seen = {item.key: self._seen.pop(item.key, Seen()) for item in stored}
+        if not stored or self._stopped:
+            return seen
+
+        async def look(connection: AsyncConnection) -> dict[str, Seen]:
+            await self._scope.refresh(connection)
+            return await self._scope.look_again(connection, stored, seen)
+
+        return await self._persist(look)
 
     def missing(self, keyword: str) -> int:
         """See `Ledger.missing`."""

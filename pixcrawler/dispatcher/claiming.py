@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler import quality
+from pixcrawler import duplicates, quality
 from pixcrawler.config import Config
 from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
@@ -92,6 +92,7 @@ def _options(config: Config, catalogue: Catalogue, given: dict[str, Any]) -> dic
         "filters": filters,
         "formats": parse_formats(given.get("formats") or [ExportFormat.ZIP]),
         "export": ExportOptions.parse(given.get("export") or {}).to_json(),
+        **duplicates.parse_options(given),
     }
 
 

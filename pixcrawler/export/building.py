@@ -12,7 +12,7 @@ import logging
 import shutil
 import tempfile
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
 from pixcrawler.config import Config
-from pixcrawler.db import exports, images, jobs, retiring, runs, sweeping
+from pixcrawler.db import copies, exports, images, jobs, retiring, runs, sweeping
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.exports import Made
 from pixcrawler.db.patience import persist
@@ -111,7 +111,8 @@ class Builder:
 
         with _workshop(self._config) as folder:
             _require_room(folder, formats.disk_needed(kind, picture_bytes, lease.pictures, options))
-            pictures = self._pictures(job, places, asyncio.get_running_loop())
+            groups = await copies.alike(self._persist, job.id) if options.split else {}
+            pictures = self._pictures(job, places, groups, asyncio.get_running_loop())
             built = await lease.in_thread(formats.build, kind, dataset, pictures, read, folder, options, lease.tell)
             await lease.in_thread(formats.verify, kind, folder, built)
             faults.reach("exporter.built")
@@ -199,11 +200,14 @@ class Builder:
             positions.extend(row.position or 0 for row in rows)
         return array("q", (ids[place] for place in sorted(range(len(ids)), key=positions.__getitem__)))
 
-    def _pictures(self, job: Any, ids: array[int], loop: asyncio.AbstractEventLoop) -> Iterator[DatasetImage]:
+    def _pictures(
+        self, job: Any, ids: array[int], groups: Mapping[int, str], loop: asyncio.AbstractEventLoop
+    ) -> Iterator[DatasetImage]:
         """The pictures by their ids, a page at a time; for a thread beside the loop."""
         for start in range(0, len(ids), ROWS):
             page = self._in_one_piece(job, _rows, ids[start : start + ROWS].tolist())
-            yield from map(DatasetImage.from_row, asyncio.run_coroutine_threadsafe(page, loop).result())
+            for row in asyncio.run_coroutine_threadsafe(page, loop).result():
+                yield DatasetImage.from_row(row, groups.get(row["id"], ""))
 
 
 def _timeframe(history: Iterable[Any]) -> tuple[datetime, datetime] | None:

@@ -42,8 +42,11 @@ class DatasetImage:
             object.__setattr__(self, "group", self.sha256)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """From a row of `public.images`. Raises `ExportFailed` naming the file and what its row lacks."""
+    def from_row(cls, row: Mapping[str, Any], group: str = "") -> Self:
+        """From a row of `public.images`, and the group of what resembles it.
+
+        Raises `ExportFailed` naming the file and what its row lacks.
+        """
         facts: Mapping[str, Any] = row["metadata"] or {}
         try:
             return cls(
@@ -58,6 +61,7 @@ class DatasetImage:
                 source=facts["source"],
                 original_url=row["original_url"],
                 license_id=_license_id(facts),
+                group=group,
                 **{name: facts.get(name) or "" for name in WHAT_SOURCES_SAY},
             )
         except KeyError as error:

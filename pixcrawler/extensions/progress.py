@@ -163,7 +163,7 @@ class Progress:
 def _ledger(spider: ImageSpider) -> Ledger:
     arguments = spider.arguments
     if arguments.attempt is None:
-        return LocalLedger(config(), spider.name, spider.keywords, arguments.max_images)
+        return LocalLedger(config(), spider.name, spider.keywords, arguments.max_images, arguments.duplicates)
     if config().database_url is None:
         raise UsageError(f"DATABASE_URL is not set, and a run of a job ({arguments.attempt}) is read from there")
     from pixcrawler.db.ledger import PostgresLedger  # a local crawl needs no SQLAlchemy

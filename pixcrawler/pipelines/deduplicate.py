@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pixcrawler.crawling import Rejected
+from pixcrawler.errors import PixCrawlerError
 from pixcrawler.items import ImageItem
+from pixcrawler.jobs import Reason
 from pixcrawler.pipelines.component import Component
 
 
 class DeduplicatePipeline(Component):
-    """It should only: return the item, or raise `Rejected`. It writes nothing."""
+    """It should only: return the item, or raise `Rejected`; or end the run. It writes nothing."""
 
-    def process_item(self, item: ImageItem) -> ImageItem:
-        assert item.inspection is not None
-        if reason := self.ledger.duplicate_of(item.inspection):
+    async def process_item(self, item: ImageItem) -> ImageItem:
+        try:
+            reason = await self.ledger.duplicate_of(item)
+        except PixCrawlerError as error:
+            self.spider.give_up(error)
+            raise Rejected(Reason.CANCELLED) from error
+        if reason:
             raise Rejected(reason)
         return item

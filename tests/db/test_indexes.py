@@ -44,8 +44,9 @@ HISTORY = """
     INSERT INTO public.images (crawl_job_id, original_url, filename, hash, file_size)
         SELECT job, url_key, url_key, md5(url_key) || md5(url_key), 1000
         FROM crawler.candidates WHERE decision = 'kept';
-    INSERT INTO crawler.fingerprints (scope, job, image_id, sha256, phash, algorithm)
-        SELECT 'job:' || crawl_job_id, crawl_job_id, id, hash, '{1}', 1 FROM public.images;
+    INSERT INTO crawler.fingerprints
+            (scope, job, image_id, sha256, codes, fingerprint, algorithm, pixels, freedom, credited)
+        SELECT 'job:' || crawl_job_id, crawl_job_id, id, hash, '', '', 1, 1, 0, false FROM public.images;
     INSERT INTO crawler.exports (job, generation, version, format, tier, awaited, state, key, size, sha256)
         SELECT id, 1, 1, 'zip', 'hot', true, 'done', 'k', 1, 'x' FROM crawler.jobs WHERE id > 100000;
     INSERT INTO crawler.outbox (owner, channel, message, state, ended_at)

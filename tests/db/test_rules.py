@@ -49,7 +49,7 @@ crawler.jobs                     -      -       -      -             su
 crawler.runs                     -      -       -      -             su
 crawler.attempts                 -      -       -      -             su
 crawler.candidates               -      -       -      -             siu
-crawler.fingerprints             -      -       -      -             si
+crawler.fingerprints             -      -       -      -             siu
 crawler.exports                  -      -       -      -             s
 crawler.hosts                    -      -       -      -             siu
 crawler.sources                  -      -       -      -             -
@@ -117,8 +117,9 @@ TABLES = {
     ),
     "crawler.fingerprints": (
         "job = %(job)s",
-        "phash",
-        "(scope, job, image_id, sha256, phash, algorithm) VALUES ('s', %(job)s, 1, 'new', '{}', 1)",
+        "pixels",
+        "(scope, job, image_id, sha256, codes, fingerprint, algorithm, pixels, freedom, credited)"
+        " VALUES ('s', %(job)s, 1, 'new', '', '', 1, 1, 0, false)",
     ),
     "crawler.exports": (
         "job = %(job)s",
@@ -163,8 +164,9 @@ INSERT INTO crawler.attempts (run, attempt, job, node, state)
     SELECT id, 1, job, 'n', 'running' FROM crawler.runs WHERE job = %(job)s;
 INSERT INTO crawler.candidates (run, url_key, job, keyword, item)
     SELECT id, 'k', job, 'w', '{}' FROM crawler.runs WHERE job = %(job)s;
-INSERT INTO crawler.fingerprints (scope, job, image_id, sha256, phash, algorithm)
-    VALUES ('s', %(job)s, 1, %(job)s, '{}', 1);
+INSERT INTO crawler.fingerprints
+        (scope, job, image_id, sha256, codes, fingerprint, algorithm, pixels, freedom, credited)
+    VALUES ('s', %(job)s, 1, %(job)s, '', '', 1, 1, 0, false);
 INSERT INTO crawler.exports (job, generation, version, format, tier, awaited, state)
     VALUES (%(job)s, 1, 1, 'zip', 'hot', true, 'pending');
 """

@@ -26,7 +26,7 @@ def node() -> Iterator[Mortal]:
 
 @pytest.fixture
 def settings(database_url: str, node: Mortal, tmp_path: Path) -> Config:
-    return quick(database_url, node, tmp_path, slots=6, job_limits=("0:20",), near_duplicate_bits=0)
+    return quick(database_url, node, tmp_path, slots=6, job_limits=("0:20",))
 
 
 def finding(world: World, chance: random.Random, found: int, deaths: float) -> Any:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pictures import encoded, photo
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -25,6 +26,7 @@ from pixcrawler.base_spiders import PagedSearch, Terms
 from pixcrawler.config import Config
 from pixcrawler.crawling import Decided, Rejected
 from pixcrawler.errors import LeaseLost
+from pixcrawler.imaging import inspect
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import AttemptState, Reason
 from pixcrawler.local_ledger import LocalLedger
@@ -57,6 +59,7 @@ def crawler(tmp_path: Path) -> Any:
     asyncio.run(spider.ledger.add_page("otter", [inspected()], 2, None))
     yield SimpleNamespace(spider=spider)
     spider.ledger._manifest.close()
+    spider.ledger._fingerprints.close()
 
 
 def rejected(pipeline: Any, item: ImageItem) -> Reason:
@@ -111,13 +114,14 @@ def test_validate_refuses_what_its_owner_reserves_whatever_the_preset(crawler: A
 
 def test_deduplicate_only_looks(crawler: Any) -> None:
     pipeline = DeduplicatePipeline(crawler)
-    item = inspected()
-    assert pipeline.process_item(item) is item
-    assert pipeline.process_item(item) is item  # it wrote nothing
+    item, copy = inspected(), replace(inspected(), url="https://example.org/b.jpg", key="")
+    item.inspection, copy.inspection = (inspect(encoded(photo(), quality=q)) for q in (85, 60))
+    assert asyncio.run(pipeline.process_item(item)) is item
+    assert asyncio.run(pipeline.process_item(item)) is item  # it wrote nothing
     item.storage_key = "images/ab/x.jpg"
     asyncio.run(crawler.spider.ledger.keep(item))
-    assert rejected(pipeline, inspected()) is Reason.DUPLICATE_BYTES
-    assert rejected(pipeline, inspected(sha256="cd" * 32)) is Reason.NEAR_DUPLICATE
+    assert rejected(pipeline, item) is Reason.DUPLICATE_BYTES
+    assert rejected(pipeline, copy) is Reason.NEAR_DUPLICATE
 
 
 def test_upload_stores_under_the_hash_and_lets_the_bytes_go(crawler: Any) -> None:

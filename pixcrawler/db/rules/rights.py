@@ -80,8 +80,9 @@ USERS: tuple[Right, ...] = (
 # What a crawl process does (`db.ledger`) and what a Scrapyd node is asked (`db.overview`, `db.check`).
 WORKERS: tuple[Right, ...] = (
     *_worker("public.crawl_jobs", "SELECT", "id project_id name keywords status progress max_images created_at"),
-    *_worker("public.images", "SELECT", "id"),  # of the rows it adds
+    *_worker("public.images", "SELECT", "id metadata"),  # of the rows it adds, and those it replaces by better ones
     *_worker("public.images", "INSERT"),
+    *_worker("public.images", "UPDATE", "is_duplicate metadata"),
     *_worker("crawler.jobs", "SELECT"),
     *_worker("crawler.jobs", "UPDATE", "kept"),
     *_worker("crawler.runs", "SELECT"),
@@ -90,7 +91,8 @@ WORKERS: tuple[Right, ...] = (
     *_worker("crawler.attempts", "UPDATE", "state lease_until heartbeat_at decided reason started_at ended_at"),
     *_worker("crawler.candidates", "SELECT INSERT"),
     *_worker("crawler.candidates", "UPDATE", "begun received decision detail image_id decided_at"),
-    *_worker("crawler.fingerprints", "SELECT INSERT"),
+    *_worker("crawler.candidates", "UPDATE", "duplicate_of distance likeness"),
+    *_worker("crawler.fingerprints", "SELECT INSERT UPDATE"),
     *_worker("crawler.exports", "SELECT"),
     *_worker("crawler.hosts", "SELECT INSERT"),
     *_worker("crawler.hosts", "UPDATE", "not_before reason updated_at"),
