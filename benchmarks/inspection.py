@@ -11,36 +11,19 @@ import asyncio
 import importlib.util
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import psutil
-from PIL import Image
-from throughput import GRAIN, QUALITY, SIZE
+from pictures import BIG, SIZE, picture
 
 from pixcrawler import imaging
 from pixcrawler.inspectors import Inspectors
 
 ROUNDS = 7
-LARGE = (4000, 3000)
 
 Way = Callable[[Sequence[bytes]], Awaitable[None]]
-
-
-def pictures(size: tuple[int, int], count: int) -> list[bytes]:
-    """Different JPEGs with grain."""
-    found = []
-    for seed in range(count):
-        random = np.random.default_rng(seed)
-        rough = Image.fromarray(random.integers(0, 256, (24, 32, 3), dtype=np.uint8))
-        levels = np.asarray(rough.resize(size, Image.Resampling.BICUBIC)) + random.normal(0, GRAIN, (*size[::-1], 1))
-        file = BytesIO()
-        Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(file, "jpeg", quality=QUALITY)
-        found.append(file.getvalue())
-    return found
 
 
 def here(inspect: Callable[[bytes], Any]) -> Way:
@@ -95,8 +78,8 @@ async def run(before: Path | None) -> None:
         "in confined workers": there(inspectors, imaging.inspect),
         "a task that does nothing": there(inspectors, len),
     }
-    for size, count in ((SIZE, 200), (LARGE, 12)):
-        bodies = pictures(size, count)
+    for size, count in ((SIZE, 200), (BIG, 12)):
+        bodies = [picture(number, "jpeg", size) for number in range(count)]
         print(f"{size[0]}x{size[1]}, {sum(map(len, bodies)) // len(bodies) // 1000} kB")
         await measure(ways, bodies)
     await inspectors.close()

@@ -1,6 +1,7 @@
-"""Runs a command and prints its wall seconds, the CPU seconds of all its processes, and its status, as JSON.
+"""Runs commands side by side, `--` between them, and prints what they used together, as JSON.
 
-Workers that outlive the command are adopted and waited for, so that their time counts too. Linux only.
+That is wall seconds, CPU seconds of all their processes, and the status of the first that failed. Workers that outlive
+their command are adopted and waited for, so that their time counts too. Linux only.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import groupby
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    commands = [list(words) for between, words in groupby(sys.argv[1:], "--".__eq__) if not between]
     began = time.monotonic()
-    status = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+    started = [subprocess.Popen(command, stdout=sys.stderr) for command in commands]
+    status = next((code for code in [process.wait() for process in started] if code), 0)
     seconds = time.monotonic() - began
     with suppress(ChildProcessError):
         while True:

@@ -1,9 +1,10 @@
-"""The crawl to compare with: Scrapy's own ImagesPipeline with its own settings. `stock.py LIST_URL FOLDER`"""
+"""The crawl to compare with: Scrapy's own ImagesPipeline with its own settings. `stock.py LIST_FILE FOLDER`"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import scrapy
@@ -20,7 +21,7 @@ class Stock(scrapy.Spider):
 
 
 if __name__ == "__main__":
-    list_url, folder = sys.argv[1:]
+    list_file, folder = sys.argv[1:]
     process = AsyncCrawlerProcess(
         {
             "ITEM_PIPELINES": {"scrapy.pipelines.images.ImagesPipeline": 1},
@@ -28,5 +29,5 @@ if __name__ == "__main__":
             "LOG_LEVEL": "WARNING",  # at INFO it would print every item
         }
     )
-    process.crawl(Stock, start_urls=[list_url])
+    process.crawl(Stock, start_urls=[Path(list_file).absolute().as_uri()])
     process.start()

@@ -1,8 +1,9 @@
-"""How many images a second, and how much CPU for each: `scrapy crawl urls` beside Scrapy's own ImagesPipeline.
+"""How many images a second, and how much CPU for each: runs of a job beside the tools of others.
 
-Both fetch the same JPEGs of about 70 kB from nginx on several loopback addresses, by turns, each time into an empty
-folder. Start-up and end are part of the time; CPU is that of the whole process tree. Needs nginx and Linux:
-`.venv/bin/python benchmarks/throughput.py`; the figures also go to `--json FILE`.
+All fetch the same pictures from nginx on 64 loopback addresses, by turns, each time into an empty folder; start-up and
+end are part of the time, and CPU is that of the whole process tree. Ours does all it ever does: firewall, opt-outs,
+inspection in confined workers, validation, duplicates, rows in PostgreSQL, files that the disk has. Needs nginx and
+Linux: `.venv/bin/python benchmarks/throughput.py`; the figures also go to `--json FILE`.
 """
 
 from __future__ import annotations
@@ -10,43 +11,37 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
+from booked import book
+from pictures import write
+from rivals import rivals
+from serving import addresses, free_port, nginx
 
-ROOT = Path(__file__).parents[1]
-SIZE = (1024, 768)
-QUALITY = 85  # with the grain: about 70 kB
-GRAIN = 1.8  # grey levels
+from pixcrawler.db import schema
+from pixcrawler.db.embedded import EmbeddedServer
 
-NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1; {user}
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile on; keepalive_requests 100000; types {{ image/jpeg jpg; text/plain txt; }}
-    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
-    uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-    server {{ {listen} root {folder}/www; }}
-}}
-"""
+HERE = Path(__file__).parent
+HOSTS = 64
+ENDINGS = frozenset({".jpg", ".png", ".webp"})
+OURS = {1: "PixCrawler, 1 run", 2: "PixCrawler, 2 runs"}
 
 
 @dataclass(frozen=True)
 class Result:
     """One crawl."""
 
+    set: str
     who: str
     images: int
     seconds: float
@@ -61,106 +56,111 @@ class Result:
         return 1000 * self.cpu_seconds / self.images
 
 
-def make_images(folder: Path, count: int) -> None:
-    """Soft random shapes under grain: compressible like photographs, and no two alike."""
-    grain = np.random.default_rng(0).normal(0, GRAIN, (SIZE[1], SIZE[0], 1))
-    folder.mkdir(parents=True)
-    for number in range(count):
-        shapes = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
-        picture = np.asarray(Image.fromarray(shapes).resize(SIZE, Image.Resampling.BICUBIC), dtype=np.float32)
-        body = BytesIO()
-        Image.fromarray((picture + grain).clip(0, 255).astype(np.uint8)).save(body, "jpeg", quality=QUALITY)
-        (folder / f"{number:06d}.jpg").write_bytes(body.getvalue())
+@dataclass(frozen=True)
+class Contender:
+    """Who is measured: `prepared` returns the commands that run side by side, in time that does not count."""
+
+    name: str
+    prepared: Callable[[Path], list[list[str]]]  # for an empty folder
+    environment: Callable[[Path], dict[str, str]] = lambda _: {}
 
 
-@contextmanager
-def nginx(folder: Path, addresses: list[str], port: int) -> Iterator[None]:
-    """Serves `folder/www` on every address until the end of the block."""
-    config = folder / "nginx.conf"
-    listen = " ".join(f"listen {address}:{port};" for address in addresses)
-    user = "user root;" if os.geteuid() == 0 else ""  # the temporary folder is ours alone
-    config.write_text(NGINX.format(folder=folder, listen=listen, user=user))
-    server = subprocess.Popen(["nginx", "-e", folder / "error.log", "-c", config])
-    try:
-        wait_for(addresses[-1], port, server)
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for(address: str, port: int, server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        with socket.socket() as client:
-            if client.connect_ex((address, port)) == 0:
-                return
-        time.sleep(0.05)
-    sys.exit("nginx did not start")
-
-
-def free_port() -> int:
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port: int = candidate.getsockname()[1]
-        return port
-
-
-def measured(who: str, command: list[str], out: Path, environment: dict[str, str]) -> Result:
+def measured(about: str, who: Contender, out: Path) -> Result:
     """Runs a crawl to its end and counts what it stored in `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    log_file = out.parent / f"{who}.log"
-    reaper = [sys.executable, str(ROOT / "benchmarks" / "reaper.py"), *command]
+    out.mkdir()
+    commands = who.prepared(out)
+    words = [word for command in commands for word in ("--", *command)]
+    log_file = out.with_suffix(".log")
     with log_file.open("wb") as log:
-        ended = subprocess.run(reaper, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=log)
+        ended = subprocess.run(
+            [sys.executable, HERE / "reaper.py", *words],
+            cwd=HERE.parent,
+            env=os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"} | who.environment(out),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
     used = json.loads(ended.stdout)
-    images = sum(1 for _ in out.rglob("*.jpg"))
+    images = sum(path.suffix in ENDINGS for path in out.rglob("*"))
     if used["status"] or not images:
-        sys.exit(f"{who} failed:\n{log_file.read_text()[-2000:]}")
-    return Result(who, images, used["seconds"], used["cpu_seconds"])
+        sys.exit(f"{who.name} failed:\n{log_file.read_text(errors='replace')[-2000:]}")
+    return Result(about, who.name, images, used["seconds"], used["cpu_seconds"])
 
 
-def compare(folder: Path, images: int, rounds: int, hosts: int) -> list[Result]:
-    addresses = [f"127.0.0.{number + 1}" for number in range(hosts)]
-    port = free_port()
-    make_images(folder / "www" / "images", images)
-    urls = [f"http://{addresses[n % hosts]}:{port}/images/{n:06d}.jpg" for n in range(images)]
-    list_file = folder / "www" / "list.txt"
-    list_file.write_text("".join(f"{url}\n" for url in urls))
-    ours = [sys.executable, "-m", "scrapy", "crawl", "urls", "-a", f"list={list_file}"]
-    stock = [sys.executable, str(ROOT / "benchmarks" / "stock.py"), f"http://{addresses[0]}:{port}/list.txt"]
-    environment = {"PIXCRAWLER_ALLOW_HOSTS": "127.0.0.0/8", "PIXCRAWLER_DATA_DIR": str(folder / "ours")}
-    results = []
-    with nginx(folder, addresses, port):
-        for _ in range(rounds):
-            results.append(measured("pixcrawler", ours, folder / "ours", environment))
-            results.append(measured("stock", [*stock, str(folder / "stock")], folder / "stock", {}))
-    return results
+def ours(url: str, urls: list[str], runs: int) -> Contender:
+    """The runs of one job, each with its own part of the list."""
+
+    def prepared(out: Path) -> list[list[str]]:
+        keywords = [f"part {number}" for number in range(runs)]
+        rows = [f"{address},{keywords[number % runs]}\n" for number, address in enumerate(urls)]
+        list_file = out.with_name("ours.csv")
+        list_file.write_text("url,keyword\n" + "".join(rows))
+        attempts = book(url, out, list_file, keywords, len(urls))
+        crawl = [sys.executable, "-m", "scrapy", "crawl", "urls"]
+        return [[*crawl, "-a", f"_job={attempt}"] for attempt in attempts]
+
+    def environment(out: Path) -> dict[str, str]:
+        return {"DATABASE_URL": url, "PIXCRAWLER_DATA_DIR": str(out), "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.0/8"}
+
+    return Contender(OURS[runs], prepared, environment)
+
+
+def compare(folder: Path, url: str, about: str, images: int, rounds: int, *, alone: bool) -> list[Result]:
+    """So many rounds on one set of pictures, every contender once in each."""
+    hosts, port = addresses(HOSTS), free_port()
+    files = write(folder / "www" / "images", images, mixed=about == "mixed")
+    urls = [f"http://{hosts[n % HOSTS]}:{port}/images/{file.name}" for n, file in enumerate(files)]
+    list_file = folder / "list.txt"
+    list_file.write_text("".join(f"{address}\n" for address in urls))
+    contenders = [ours(url, urls, runs) for runs in OURS]
+    for rival in [] if alone else rivals():
+        fetch = partial(rival.command, list_file, images)
+        contenders.append(Contender(rival.name, lambda out, fetch=fetch: [fetch(out)]))
+    with nginx(folder, hosts, port):
+        return [measured(about, who, folder / "out") for _ in range(rounds) for who in contenders]
 
 
 def show(results: list[Result]) -> None:
-    print(f"{'':12}{'images':>8}{'images/s':>10}{'CPU ms/image':>14}   (medians of {len(results) // 2})")
-    for who in dict.fromkeys(result.who for result in results):
-        own = [result for result in results if result.who == who]
-        rate, cpu = median(result.rate for result in own), median(result.cpu_ms for result in own)
-        print(f"{who:12}{own[0].images:>8}{rate:>10.0f}{cpu:>14.2f}")
+    """A table for each set of pictures; the ratio is to our one run, of images a second."""
+    for about in dict.fromkeys(result.set for result in results):
+        of_set = [result for result in results if result.set == about]
+        names = list(dict.fromkeys(result.who for result in of_set))
+        first = median(result.rate for result in of_set if result.who == names[0])
+        rounds = sum(result.who == names[0] for result in of_set)
+        print(
+            f"\n{about + f', medians of {rounds}':32}{'images':>8}{'images/s':>10}{'CPU ms/image':>14}{'1 run is':>10}"
+        )
+        for name in names:
+            own = [result for result in of_set if result.who == name]
+            rate, cpu = median(result.rate for result in own), median(result.cpu_ms for result in own)
+            print(f"{name:32}{own[0].images:>8}{rate:>10.0f}{cpu:>14.2f}{first / rate:>9.1f}x")
+
+
+def machine() -> str:
+    """Where and when it was measured."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{datetime.now().astimezone():%Y-%m-%d}, {os.cpu_count()} cores, {platform.machine()}, {python}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--hosts", type=int, default=8, help="loopback addresses that serve")
+    parser.add_argument("--images", type=int, default=3000, help="70 kB JPEGs; a fifth as many of the mixed set")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help="without the others")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
-    if not shutil.which("nginx"):
-        sys.exit("nginx is needed (Debian: apt install nginx)")
-    with TemporaryDirectory(prefix="pixcrawler-benchmark-") as name:
-        results = compare(Path(name), asked.images, asked.rounds, asked.hosts)
-        size = sum(path.stat().st_size for path in Path(name, "www", "images").iterdir()) / asked.images
+    results = []
+    with TemporaryDirectory(prefix="pixcrawler-benchmark-") as name, EmbeddedServer(Path(name)) as url:
+        schema.initialise(url)
+        for about, images in (("70 kB", asked.images), ("mixed", asked.images // 5)):
+            folder = Path(name, about.replace(" ", "-"))
+            folder.mkdir()
+            results += compare(folder, url, about, images, asked.rounds, alone=asked.alone)
     show(results)
-    print(f"{size / 1000:.0f} kB an image, {asked.hosts} hosts, {os.cpu_count()} cores")
+    print(f"\n{machine()}")
     if asked.json:
-        asked.json.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+        about_all = {"machine": machine(), "crawls": [asdict(result) for result in results]}
+        asked.json.write_text(json.dumps(about_all, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import scrapy
 from scrapy.exceptions import DropItem
 from scrapy.exceptions import UsageError as WrongCommand
+from scrapy.settings import BaseSettings
 from scrapy.spiderloader import SpiderLoader
+from scrapy.utils.spider import iter_spider_classes
 
 from pixcrawler.duplicates import Wanted, parse_options
 from pixcrawler.errors import PixCrawlerError, UsageError
@@ -33,7 +40,8 @@ KNOWN_ARGUMENTS = frozenset(
     {"keywords", "max_images", "base_url", "list", "quality", "duplicates", "flips", "rights", "_job", *GIVEN}
 )
 
-IN_FLIGHT = 64  # items; each may hold a body, and the pipelines' batch of 64 fills without its timer
+IN_FLIGHT = 64  # items; each may hold a body. While half of them wait for a decision the others are fetched
+BEGUN_AT_LEAST = 4  # of the places there are, one in so many is waited for: each beginning is a transaction
 HOST_SHARE = IN_FLIGHT // 2  # of one host: one that hangs, or wants a pause, must not hold up all others
 LEAST_IN_FLIGHT = 16  # per keyword: the last missing picture must not be waited for one candidate at a time
 
@@ -135,14 +143,38 @@ def leave(error: PixCrawlerError) -> NoReturn:
     raise SystemExit(2)
 
 
-class Sources(SpiderLoader):
-    """Finds spiders as Scrapy does, and names those there are when there is none."""
+class Sources:
+    """Finds spiders as Scrapy does, but one by the file of its name: loading all others takes time at every start."""
+
+    def __init__(self, settings: BaseSettings) -> None:
+        self._settings = settings
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Self:
+        return cls(settings)
 
     def load(self, spider_name: str) -> type[scrapy.Spider]:
+        """The spider; whoever asks for one that is not there is told of those that are."""
         try:
-            return super().load(spider_name)
+            return self._alone(spider_name) or self._all.load(spider_name)
         except KeyError:
             raise WrongCommand(f"unknown source {spider_name!r}; known are {', '.join(sorted(self.list()))}") from None
+
+    def list(self) -> list[str]:
+        return self._all.list()
+
+    def find_by_request(self, request: scrapy.Request) -> builtins.list[str]:
+        return self._all.find_by_request(request)
+
+    @cached_property
+    def _all(self) -> SpiderLoader:
+        return SpiderLoader(self._settings)
+
+    def _alone(self, name: str) -> type[scrapy.Spider] | None:
+        paths = (f"{package}.{name}" for package in self._settings.getlist("SPIDER_MODULES") if name.isidentifier())
+        modules = (import_module(path) for path in paths if find_spec(path))
+        spiders = chain.from_iterable(map(iter_spider_classes, modules))
+        return next((spider for spider in spiders if spider.name == name), None)
 
 
 class Window:
@@ -155,9 +187,10 @@ class Window:
         self._changed = asyncio.Event()
 
     def room(self, keyword: str, missing: int) -> int:
-        """How many items may begin now."""
-        own = max(LEAST_IN_FLIGHT, 2 * missing) - self._counts[keyword]
-        return max(0, min(own, IN_FLIGHT - len(self._keywords)))
+        """How many items may begin now; none rather than a few."""
+        places = min(max(LEAST_IN_FLIGHT, 2 * missing), IN_FLIGHT)
+        free = min(places - self._counts[keyword], IN_FLIGHT - len(self._keywords))
+        return free if free >= places // BEGUN_AT_LEAST else 0
 
     def enough(self, keyword: str, missing: int) -> bool:
         """Whether what is in flight may well bring all that is missing, so that no page need be asked for."""

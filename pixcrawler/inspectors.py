@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -13,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -35,6 +37,11 @@ else:
 
 MEMORY = 2 * 1024**3  # bytes on top of an idle worker; the hungriest picture under the pixel limit takes half of it
 KILL_SECONDS = 10  # to end a worker that does not listen and start another; pebble waits 3 before SIGKILL
+
+# The C library's, see mallopt(3): what a picture has taken is kept for the next one.
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+LARGEST_REUSED = 32 << 20  # bytes in a piece; the most it accepts
+MOST_KEPT = 64 << 20  # bytes; a worker that has had a large picture is no larger for long
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -85,7 +92,7 @@ class Inspectors:
     async def _try(self, function: Callable[[bytes], T], body: bytes) -> T:
         opened = self._opened()
         try:
-            pool = await asyncio.shield(asyncio.wrap_future(opened))
+            pool = opened.result() if opened.done() else await asyncio.shield(asyncio.wrap_future(opened))
             return await self._answer(pool, function, body)
         except BrokenExecutor:
             self._replace(opened)
@@ -187,7 +194,17 @@ def _confine() -> None:
         assert parent is not None
         fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, os.O_ASYNC)
+        _keep_memory()
+    gc.freeze()  # what was imported stays; no need to look through it again
     confinement.confine(MEMORY)
+
+
+def _keep_memory() -> None:
+    """Otherwise every picture has the kernel make, clear and take back its pages: a quarter of all time."""
+    with suppress(AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_THRESHOLD, LARGEST_REUSED)
+        mallopt(TRIM_THRESHOLD, MOST_KEPT)
 
 
 def _within(cpu_seconds: float, function: Callable[[bytes], T], body: bytes) -> T:

@@ -50,6 +50,7 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,  # optout does it
+    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,  # writes every header out to know its length
 }
 SPIDER_MIDDLEWARES = {
     # The only callback is that of a local page; sources are asked and judged in base_spiders.
@@ -65,9 +66,17 @@ ITEM_PIPELINES = {
     "pixcrawler.pipelines.upload.UploadPipeline": 400,
     "pixcrawler.pipelines.record.RecordPipeline": 500,
 }
-REQUEST_FINGERPRINTER_CLASS = "pixcrawler.pipelines.download.OnePerItem"
-EXTENSIONS = {"pixcrawler.extensions.progress.Progress": 100}
-MEDIA_ALLOW_REDIRECTS = True  # picture hosts move to CDNs
+EXTENSIONS = {
+    "pixcrawler.extensions.progress.Progress": 100,
+    # Switched off above; merely loading them takes as long as a tenth of a crawl's start.
+    "scrapy.extensions.remote_control.RemoteControl": None,
+    "scrapy.extensions.telnet.TelnetConsole": None,
+    # Of no use here: pictures go to storage, and a host that wants less says so.
+    "scrapy.extensions.feedexport.FeedExporter": None,
+    "scrapy.extensions.memdebug.MemoryDebugger": None,
+    "scrapy.extensions.spiderstate.SpiderState": None,
+    "scrapy.extensions.throttle.AutoThrottle": None,
+}
 
 # A run has one callback, which yields every item: its workers must not be fewer than the items in flight.
 CONCURRENT_ITEMS = IN_FLIGHT

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,6 +30,8 @@ from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 from pixcrawler.ledger import Pause, Run
 from pixcrawler.pauses import NO_RETRY_AFTER, HostPaused, retry_after
+
+ROOT = Path(__file__).parents[1]
 
 
 class Search(PagedSearch):
@@ -188,6 +192,31 @@ def test_never_more_in_flight_than_may_be(moves: list[tuple[str, int, bool]]) ->
         assert len(flying) <= IN_FLIGHT
         assert own + room <= max(16, 2 * missing, own)
     assert window.busy == bool(flying)
+
+
+def test_items_are_begun_some_at_a_time() -> None:
+    window = Window()
+    flying = [item(n) for n in range(IN_FLIGHT)]
+    window.enter(flying)
+    rooms = []
+    for one in flying:
+        window.release(one)
+        rooms.append(window.room("otter", 1000))
+    quarter = IN_FLIGHT // 4
+    assert rooms == [0] * (quarter - 1) + [*range(quarter, IN_FLIGHT + 1)]
+
+
+def test_a_crawl_loads_no_other_source() -> None:
+    script = """
+import sys
+from scrapy.spiderloader import get_spider_loader
+from scrapy.utils.project import get_project_settings
+loader = get_spider_loader(get_project_settings())
+assert loader.load("urls").name == "urls"
+print([name for name in sys.modules if name.startswith("pixcrawler.spiders.")])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "['pixcrawler.spiders.urls']\n"
 
 
 def test_no_host_fills_the_window() -> None:

@@ -8,8 +8,6 @@ import json
 from scrapy.commands import BaseRunSpiderCommand
 
 from pixcrawler.commands import look_at, source_of
-from pixcrawler.probing import filled, verdict
-from pixcrawler.sources import spiders
 
 
 class Command(BaseRunSpiderCommand):
@@ -24,6 +22,9 @@ class Command(BaseRunSpiderCommand):
         return "Check whether a source can still be read"
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        from pixcrawler.probing import filled, verdict
+        from pixcrawler.sources import spiders
+
         name = source_of("probe", args)
         source = spiders()[name]
         looks = look_at(self, name, {"keywords": source.golden, **opts.spargs})

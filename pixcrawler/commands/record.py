@@ -8,7 +8,6 @@ from pathlib import Path
 
 from scrapy.commands import BaseRunSpiderCommand
 
-from pixcrawler import recordings
 from pixcrawler.commands import look_at, source_of
 from pixcrawler.config import config
 from pixcrawler.crawling import leave
@@ -32,6 +31,8 @@ class Command(BaseRunSpiderCommand):
         parser.add_argument("--case", metavar="NAME", default="recorded", help="what to call them")
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        from pixcrawler import recordings
+
         source = source_of("record", args)
         ours = config().base_url(source)
         arguments = opts.spargs | ({"base_url": ours} if ours else {})  # what is recorded can be asked again anywhere

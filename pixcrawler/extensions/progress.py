@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 
@@ -25,6 +26,7 @@ from pixcrawler.storage import open_storage
 
 logger = logging.getLogger(__name__)
 
+MOST_GARBAGE = 10_000  # objects in cycles, of a few pictures; the default has them looked for many times for each
 GLANCE = 0.5  # seconds; a stopped engine tells nobody, so it is looked at this often
 FINISH_SECONDS = 3.0  # for downloads under way when the crawl is stopped: KILL comes 10 after the first signal
 LEAVE_SECONDS = 5.0  # to end by itself after a lost lease
@@ -73,6 +75,8 @@ class Progress:
         return self.spider.ledger
 
     def spider_opened(self) -> None:
+        gc.freeze()  # what is there by now stays; looking through it again and again takes a tenth of a crawl
+        gc.set_threshold(MOST_GARBAGE)
         self._tasks = [asyncio.create_task(self._beats()), asyncio.create_task(self._break_off())]
 
     async def _break_off(self) -> None:

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pixcrawler.errors import UsageError
 from pixcrawler.items import DEFAULT_PORTS
@@ -51,6 +52,8 @@ NOT_PUBLIC = tuple(
 WEB_PORTS = frozenset(DEFAULT_PORTS.values())  # elsewhere listens what is no web server, and takes it for orders
 ISATAP = 0x5EFE  # the upper half of an interface identifier whose lower half is an IPv4 address
 ISATAP_UNIVERSAL_BIT = 0x0200_0000
+
+REMEMBERED = 4096  # verdicts on hosts, and as many on their addresses
 
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 NAME = re.compile(r"[a-z0-9._-]+")
@@ -124,6 +127,9 @@ class Guard:
 
     def __init__(self, exemptions: Iterable[str] = ()) -> None:
         self.exemptions = tuple(map(Exemption.parse, exemptions))
+        # Hosts come again with every picture.
+        self._refusal_of_host = lru_cache(REMEMBERED)(self._judge_host)
+        self._refusal_of_answer = lru_cache(REMEMBERED)(self._judge_answer)
 
     def allowed(self, target: str | Address, port: int) -> bool:
         """Whether an address may be connected to, or a name may have any address it likes."""
@@ -135,16 +141,23 @@ class Guard:
         """Why a URL must not be fetched, as far as it shows by itself; its name is judged when looked up."""
         try:
             parts = urlsplit(url)
+        except ValueError as error:
+            return f"not an address: {error}"
+        return self._refusal_of_host(parts.scheme, parts.netloc)
+
+    def _judge_host(self, scheme: str, netloc: str) -> str | None:
+        try:
+            parts = SplitResult(scheme, netloc, "", "", "")
             port = parts.port
             host = plain_host(parts.hostname or "")
-            if parts.scheme not in DEFAULT_PORTS:
-                return f"{parts.scheme or 'no scheme'}: only http and https are fetched"
-            if "@" in parts.netloc:
+            if scheme not in DEFAULT_PORTS:
+                return f"{scheme or 'no scheme'}: only http and https are fetched"
+            if "@" in netloc:
                 return "the address carries a user name"
             address = literal(host)
         except ValueError as error:
             return f"not an address: {error}"
-        port = DEFAULT_PORTS[parts.scheme] if port is None else port
+        port = DEFAULT_PORTS[scheme] if port is None else port
         if address is not None:
             return self.refusal_of_address(address, port)
         if port not in WEB_PORTS and not any(exemption.port in (None, port) for exemption in self.exemptions):
@@ -159,6 +172,9 @@ class Guard:
 
     def refusal_of_answer(self, host: str, port: int, addresses: Sequence[str]) -> str | None:
         """Why the answer of a look-up must not be used: one bad address spoils the whole name."""
+        return self._refusal_of_answer(host, port, tuple(addresses))
+
+    def _judge_answer(self, host: str, port: int, addresses: tuple[str, ...]) -> str | None:
         try:
             if self.allowed(plain_host(host), port):
                 return None

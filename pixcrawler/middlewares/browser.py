@@ -26,13 +26,13 @@ class BrowserDownloadHandler(FencedDownloadHandler):
         return await self._browser().render(request)
 
     def _browser(self) -> Chromium:
-        if self._crawler not in _browsers:
+        if self.crawler not in _browsers:
             from pixcrawler.middlewares.chromium import Chromium  # a third of a second that few crawls need to spend
 
-            _browsers[self._crawler] = Chromium(self._crawler)
-        return _browsers[self._crawler]
+            _browsers[self.crawler] = Chromium(self.crawler)
+        return _browsers[self.crawler]
 
     async def close(self) -> None:
         await super().close()
-        if browser := _browsers.pop(self._crawler, None):
+        if browser := _browsers.pop(self.crawler, None):
             await browser.close()

@@ -1,8 +1,8 @@
 """Keeps every request on the public internet: the URL is checked first, then every address DNS gives for its name.
 
-Twisted connects only to addresses that `GuardedResolver` handed on, so nothing is left to check between look-up
-and connection: not after a redirect, not when DNS changes its mind. The address of every answer is checked again all
-the same, and handlers that would do their own look-ups are not tolerated.
+`connections` opens sockets only to addresses that `GuardedResolver` handed on or that are allowed by themselves, so
+nothing is left to check between look-up and connection: not after a redirect, not when DNS changes its mind. The
+address of every answer is checked again all the same, and handlers that would do their own look-ups are not tolerated.
 """
 
 from __future__ import annotations

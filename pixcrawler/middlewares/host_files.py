@@ -6,8 +6,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from scrapy.http import Request, Response
 
@@ -70,7 +71,8 @@ class HostFiles:
 
     async def rules_for(self, url: str) -> HostRules:
         """The rules of the host of an address. All that ask at once wait for the same answers."""
-        host = canonical_url(urljoin(url, "/"))
+        parts = urlsplit(url)
+        host = _root(parts.scheme, parts.netloc)
         task = self._hosts.get(host)
         if task is None or (task.done() and task.result().stale < _now()):
             task = self._hosts[host] = asyncio.create_task(self._ask(host))
@@ -85,8 +87,11 @@ class HostFiles:
         tdmrep, ai = (b"" if isinstance(body, Denial) else body for body in (tdmrep, ai))
         size = len(robots) + len(tdmrep) + len(ai)
         self._make_room(size)
-        files = (RobotsTxt(robots, self._agent), Tdmrep(tdmrep), AiTxt(ai, self._agent))
-        return HostRules(files, size, _now() + FRESH)
+        files: list[Rules] = []  # most hosts have none, and an empty one minds nothing
+        files += [RobotsTxt(robots, self._agent)] if robots else []
+        files += [Tdmrep(tdmrep)] if tdmrep else []
+        files += [AiTxt(ai, self._agent)] if ai else []
+        return HostRules(tuple(files), size, _now() + FRESH)
 
     async def _read(self, url: str) -> bytes | Denial:
         """The file, empty if the host has none; or why it cannot be known whether it has."""
@@ -110,6 +115,11 @@ class HostFiles:
 
     def _size(self) -> int:
         return sum(task.result().size for task in self._hosts.values() if task.done())
+
+
+@lru_cache(HOSTS)
+def _root(scheme: str, netloc: str) -> str:
+    return canonical_url(urlunsplit((scheme, netloc, "/", "", "")))
 
 
 def _request(url: str, seconds: float) -> Request:

@@ -16,6 +16,9 @@ from pixcrawler.middlewares.host_files import RECEIVED, HostFiles
 from pixcrawler.opt_outs import JUDGED, LIMIT, Denial, Kind
 from pixcrawler.opt_outs.headers import no_image, tdm_reservation, x_robots_tag
 
+DENIAL = "opt_out_denial"  # in a request's meta, between its headers and its body
+UNTOLD = object()
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,11 +60,14 @@ class OptOutMiddleware:
 
     def headers_received(self, headers: Headers, request: Request) -> None:
         """Leaves the body of what `process_response` will refuse. Errors are not yet told from answers here."""
-        if self._denial(headers, request):
+        request.meta[DENIAL] = self._denial(headers, request)
+        if request.meta[DENIAL]:
             raise StopDownload(fail=False)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        if response.status < 400 and (denial := self._denial(response.headers, request)):
+        told = request.meta.pop(DENIAL, UNTOLD)  # by the same headers; rendered pages come without
+        denial = self._denial(response.headers, request) if told is UNTOLD else told
+        if denial and response.status < 400:
             raise OptedOut(denial)
         return response
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
 from urllib.parse import urlsplit
 
 from scrapy.crawler import Crawler
 from scrapy.http import Request, Response
-from scrapy.pipelines.files import FilesPipeline
-from scrapy.pipelines.images import ImagesPipeline
-from scrapy.utils.request import RequestFingerprinter
-from twisted.python.failure import Failure
 
 from pixcrawler import faults
-from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.crawling import Rejected
 from pixcrawler.errors import NotAnImage, PixCrawlerError
 from pixcrawler.failures import reason_of
@@ -21,11 +15,10 @@ from pixcrawler.inspectors import Inspectors
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason
 from pixcrawler.opt_outs import JUDGED, Kind
+from pixcrawler.pipelines.component import Component
 
 # What we can use comes first, so that hosts which convert on request have no cause to.
 ACCEPT = "image/jpeg,image/png,image/gif,image/webp,*/*;q=0.5"
-
-ITEM_KEY = "item_key"  # in a request's meta
 
 
 def _referer(item: ImageItem) -> dict[str, str]:
@@ -35,49 +28,32 @@ def _referer(item: ImageItem) -> dict[str, str]:
     return {"Referer": f"{page.scheme}://{page.netloc.rpartition('@')[2]}/"} if is_told else {}
 
 
-class OnePerItem(RequestFingerprinter):
-    """Tells media requests apart by their items: the stock pipeline would share one answer, without its bytes."""
+class DownloadPipeline(Component):
+    """It should only: return the item with body and inspection, or raise `Rejected`. It stores nothing.
 
-    def fingerprint(self, request: Request) -> bytes:
-        key = request.meta.get(ITEM_KEY)
-        return key.encode() if key else super().fingerprint(request)
-
-
-class Forgetful(dict[bytes, Any]):
-    """Remembers nothing: the stock pipeline keeps the result of every URL for as long as it runs."""
-
-    def __setitem__(self, key: bytes, value: Any) -> None:
-        pass
-
-
-class DownloadPipeline(ImagesPipeline):
-    """It should only: return the item with body and inspection, or raise `Rejected`. It stores nothing."""
+    Not a `MediaPipeline`: that shares answers among items and remembers them, for which every picture would pay.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
-        super(FilesPipeline, self).__init__(crawler=crawler)  # past the stores of files and images
+        super().__init__(crawler)
         self.inspectors = Inspectors()
-        self._failures: dict[str, Rejected] = {}  # by item key; the stock pipeline passes no word of a failure on
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        return cls(crawler)
-
-    def open_spider(self) -> None:  # type: ignore[override]  # the spider argument is optional and deprecated
-        super().open_spider()
-        self.spiderinfo.downloaded = Forgetful()
+    def open_spider(self) -> None:
         self.inspectors.start()
-
-    @property
-    def spider(self) -> ImageSpider:
-        assert isinstance(self.crawler.spider, ImageSpider)
-        return self.crawler.spider
 
     async def close_spider(self) -> None:
         await self.inspectors.close()
 
-    async def process_item(self, item: ImageItem) -> ImageItem:  # type: ignore[override]
-        await super().process_item(item)
-        assert item.body is not None
+    async def process_item(self, item: ImageItem) -> ImageItem:
+        if self.spider.stopping:
+            raise Rejected(Reason.CANCELLED)
+        if not self.ledger.missing(item.keyword):
+            raise Rejected(Reason.OVER_QUOTA)
+        response = await self._fetched(item)
+        if response.status != 200:
+            again = response.status == 429 or response.status >= 500
+            raise Rejected(Reason.SERVER_ERROR if again else Reason.HTTP_ERROR, str(response.status))
+        item.body, item.received, item.ip = response.body, True, str(response.ip_address)
         faults.reach("crawl.fetched")
         try:
             item.inspection = await self.inspectors.inspect(item.body)
@@ -88,39 +64,16 @@ class DownloadPipeline(ImagesPipeline):
             raise Rejected(Reason.CANCELLED) from error
         return item
 
-    def get_media_requests(self, item: ImageItem, info: Any) -> list[Request]:
-        if self.spider.stopping:
-            raise Rejected(Reason.CANCELLED)
-        if not self.spider.ledger.missing(item.keyword):
-            raise Rejected(Reason.OVER_QUOTA)
+    async def _fetched(self, item: ImageItem) -> Response:
         try:
-            meta = {ITEM_KEY: item.key, JUDGED: Kind.IMAGE, "dont_merge_cookies": True}
-            return [Request(item.url, headers={"Accept": ACCEPT, **_referer(item)}, meta=meta)]
+            meta = {JUDGED: Kind.IMAGE, "dont_merge_cookies": True}
+            request = Request(item.url, headers={"Accept": ACCEPT, **_referer(item)}, meta=meta)
         except ValueError as error:
             raise Rejected(Reason.BAD_URL, str(error)) from None
-
-    def media_to_download(self, request: Request, info: Any, *, item: Any = None) -> None:
-        return None
-
-    async def media_downloaded(  # type: ignore[override]
-        self, response: Response, request: Request, info: Any, *, item: ImageItem
-    ) -> None:
-        if response.status == 200:
-            item.body, item.received, item.ip = response.body, True, str(response.ip_address)
-        else:
-            again = response.status == 429 or response.status >= 500
-            reason = Reason.SERVER_ERROR if again else Reason.HTTP_ERROR
-            self._failures[item.key] = Rejected(reason, str(response.status))
-
-    def media_failed(  # type: ignore[override]  # a raised exception would be logged with its traceback
-        self, failure: Failure, request: Request, info: Any
-    ) -> None:
-        reason = reason_of(failure.value)
-        if reason is Reason.UNREACHABLE and self.spider.stopping:
-            reason = Reason.CANCELLED  # connections are torn down with the engine
-        self._failures[request.meta[ITEM_KEY]] = Rejected(reason, f"{type(failure.value).__name__}: {failure.value}")
-
-    def item_completed(self, results: list[Any], item: ImageItem, info: Any) -> ImageItem:
-        if rejected := self._failures.pop(item.key, None):
-            raise rejected
-        return item
+        try:
+            return await self.crawler.engine.download_async(request)
+        except Exception as error:
+            reason = reason_of(error)
+            if reason is Reason.UNREACHABLE and self.spider.stopping:
+                reason = Reason.CANCELLED  # connections are torn down with the engine
+            raise Rejected(reason, f"{type(error).__name__}: {error}") from None

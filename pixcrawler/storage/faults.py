@@ -11,6 +11,7 @@ from pixcrawler.errors import StorageFailed
 
 WORDS = {
     errno.ENOENT: "no such file",
+    errno.EEXIST: "other bytes are stored under this key",
     errno.ENOTDIR: "a file is in the place of a folder",
     errno.EISDIR: "a folder is in the place of a file",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import hashlib
-import io
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from pixcrawler.storage import links
 from pixcrawler.storage.faults import cause, explained
 from pixcrawler.storage.files import appearing, sync_folder, write_durably
 from pixcrawler.storage.keys import KEY, Stored, checked_key, checked_prefix
+from pixcrawler.storage.together import Together
 
 UNFINISHED = ".unfinished"  # no key starts with a dot
 ABANDONED_SECONDS = 3600  # a file nothing was written to for so long has lost its writer
@@ -34,6 +34,7 @@ class LocalStorage:
         self.root = root.absolute()
         self.api_url = api_url
         self.unfinished = self.root / UNFINISHED
+        self._together = Together(self.unfinished)
         try:
             self.unfinished.mkdir(parents=True, exist_ok=True)
             with self._temporary() as probe:
@@ -44,7 +45,10 @@ class LocalStorage:
 
     async def put(self, key: str, body: bytes, content_type: str) -> str:
         """Stores bytes. Returns their `file:` URL."""
-        return await asyncio.to_thread(self._write, key, io.BytesIO(body))
+        path = self._path(key)
+        with explained(key):
+            await self._together.write(path, body)
+        return path.as_uri()
 
     async def put_file(self, key: str, path: Path, content_type: str) -> str:
         """Stores a copy of a file. Returns its `file:` URL."""

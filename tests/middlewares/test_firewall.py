@@ -248,6 +248,13 @@ def test_nothing_leaves_without_the_guarded_resolver(web: Web) -> None:
     assert not web.hits
 
 
+def test_no_address_is_connected_to_without_a_verdict(web: Web) -> None:
+    urls = [f"http://{host}:{web.port}/" for host in (PUBLIC, INSIDE, "127.1", "2130706433")]
+    crawl = Crawl(*urls, DOWNLOADER_MIDDLEWARES={}, RETRY_ENABLED=False)
+    assert [crawl.of[url].get("status") for url in urls] == [200, None, None, None]
+    assert web.hits == [(PUBLIC, "/")]
+
+
 def test_other_ports_are_not_for_the_public(web: Web) -> None:
     crawl = Crawl(f"http://public.test:{web.port}/", allow="127.0.0.3")
     assert is_refused(crawl.only)

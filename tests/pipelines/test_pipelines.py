@@ -20,12 +20,12 @@ from scrapy.exceptions import (
     ResponseDataLossError,
     UnsupportedURLSchemeError,
 )
-from scrapy.http import Request
 
 from pixcrawler.base_spiders import PagedSearch, Terms
 from pixcrawler.config import Config
 from pixcrawler.crawling import Decided, Rejected
 from pixcrawler.errors import LeaseLost
+from pixcrawler.failures import reason_of
 from pixcrawler.imaging import inspect
 from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import AttemptState, Reason
@@ -33,7 +33,6 @@ from pixcrawler.local_ledger import LocalLedger
 from pixcrawler.middlewares.fence import Fenced
 from pixcrawler.middlewares.firewall import Refused
 from pixcrawler.pipelines.deduplicate import DeduplicatePipeline
-from pixcrawler.pipelines.download import ITEM_KEY, Forgetful, OnePerItem, reason_of
 from pixcrawler.pipelines.record import RecordPipeline
 from pixcrawler.pipelines.upload import UploadPipeline
 from pixcrawler.pipelines.validate import ValidatePipeline
@@ -191,15 +190,3 @@ def test_record_stops_at_a_lost_lease(crawler: Any) -> None:
 )
 def test_every_failed_download_has_a_reason(error: Exception, reason: Reason) -> None:
     assert reason_of(error) is reason
-
-
-def test_no_result_is_remembered() -> None:
-    results = Forgetful()
-    results[b"a"] = {"body": b"large"}
-    assert not results
-
-
-def test_two_items_of_one_address_have_two_requests() -> None:
-    one, two = (Request("https://example.org/?a=1", meta={ITEM_KEY: key}) for key in ("11", "22"))
-    prints = OnePerItem.__new__(OnePerItem)
-    assert prints.fingerprint(one) != prints.fingerprint(two)

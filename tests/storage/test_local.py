@@ -260,3 +260,17 @@ def test_a_write_that_is_cut_short_leaves_nothing(storage: LocalStorage) -> None
     )
     assert done.stdout == "file too large: big.jpg\n"
     assert asyncio.run(storage.list("")) == leftovers(storage) == []
+
+
+def test_a_file_that_cannot_be_written_costs_no_other_of_its_batch(storage: LocalStorage) -> None:
+    put(storage, "jobs/1", b"a file in the place of a folder")
+
+    async def scenario() -> list[str | BaseException]:
+        puts = [storage.put(key, b"x", "image/jpeg") for key in ("jobs/2/a.jpg", "jobs/1/b.jpg", "jobs/2/c.jpg")]
+        return await asyncio.gather(*puts, return_exceptions=True)
+
+    first, second, third = asyncio.run(scenario())
+    assert (first, third) == (storage.url("jobs/2/a.jpg"), storage.url("jobs/2/c.jpg"))
+    assert isinstance(second, StorageFailed)
+    assert "jobs/1/b.jpg" in str(second)
+    assert leftovers(storage) == []

@@ -1,7 +1,9 @@
-"""How soon a job's source is asked: from the commit of its row to the first request, on an idle machine.
+"""How soon a job begins and ends, on an idle machine.
 
-`pixcrawler up` with its own settings, a row at a time, at random moments; by turns with the floor under it: the same
-crawl as a bare `scrapy crawl`, from the start of the process. Linux: `.venv/bin/python benchmarks/latency.py`.
+From the commit of its row to the first request: `pixcrawler up` with its own settings, a row at a time, at random
+moments. By turns with the floor under it: the same crawl as a bare `scrapy crawl`, from the start of the process to the
+first request, and the CPU that took; and from the last answer, after which there is nothing to do, to the end of the
+process. Linux: `.venv/bin/python benchmarks/start.py`; the figures also go to `--json FILE`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+from serving import free_port
+from throughput import machine
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0  # seconds
@@ -74,13 +77,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def free_port() -> int:
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        port: int = candidate.getsockname()[1]
-        return port
-
-
 @contextmanager
 def serving() -> Iterator[Source]:
     source = Source()
@@ -95,6 +91,7 @@ def up(folder: Path, source: Source) -> Iterator[str]:
     environment = {
         "PIXCRAWLER_DATA_DIR": str(folder),
         "PIXCRAWLER_BASE_URL_OPENVERSE": source.address,
+        "PIXCRAWLER_DEFAULT_SOURCES": "openverse",
         "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.1",
         "SCRAPYD_NODES": f"http://127.0.0.1:{free_port()}#2",
     }
@@ -122,27 +119,31 @@ def through_the_system(database: psycopg.Connection, source: Source, keyword: st
     sys.exit("a job did not end")
 
 
-def bare(folder: Path, source: Source, keyword: str) -> float:
+def bare(folder: Path, source: Source, keyword: str) -> tuple[float, float, float]:
+    """Seconds to the first request, of CPU in all, and from the answer to the end."""
     command = [sys.executable, "-m", "scrapy", "crawl", "openverse", "-s", "LOG_LEVEL=ERROR"]
     command += ["-a", f"keywords={keyword}", "-a", "max_images=1", "-a", f"base_url={source.address}"]
     environment = {"PIXCRAWLER_DATA_DIR": str(folder / "bare"), "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.1"}
     began = time.monotonic()
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL) as process:
-        seconds = source.asked_at(keyword) - began
-        process.wait()
-    return seconds
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL)
+    asked_at = source.asked_at(keyword)
+    _, status, usage = os.wait4(process.pid, 0)
+    ended_at = time.monotonic()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return asked_at - began, usage.ru_utime + usage.ru_stime, ended_at - asked_at
 
 
 def show(who: str, seconds: list[float]) -> None:
     p95 = quantiles(seconds, n=20)[-1]
-    print(f"{who:24}{len(seconds):>6}{median(seconds):>9.2f}{p95:>9.2f}{max(seconds):>9.2f}")
+    print(f"{who:32}{len(seconds):>6}{median(seconds):>9.2f}{p95:>9.2f}{max(seconds):>9.2f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
-    ours, floor = [], []
+    ours, floors = [], []
     with TemporaryDirectory(prefix="pixcrawler-benchmark-") as name, serving() as source:
         folder = Path(name)
         with up(folder, source) as url, psycopg.connect(url, autocommit=True) as database:
@@ -150,11 +151,18 @@ def main() -> None:
             for number in range(asked.jobs):
                 time.sleep(random.uniform(0, POLL))
                 ours.append(through_the_system(database, source, f"job {number}"))
-                floor.append(bare(folder, source, f"bare {number}"))
-    print(f"{'seconds':24}{'jobs':>6}{'median':>9}{'p95':>9}{'worst':>9}")
+                floors.append(bare(folder, source, f"bare {number}"))
+    floor, cpu, end = (list(figures) for figures in zip(*floors, strict=True))
+    print(f"{'seconds':32}{'jobs':>6}{'median':>9}{'p95':>9}{'worst':>9}")
     show("row to first request", ours)
-    show("bare crawl process", floor)
+    show("bare crawl to first request", floor)
+    show("CPU of a bare crawl", cpu)
+    show("last answer to end", end)
     print(f"median of the ratios: {median(a / b for a, b in zip(ours, floor, strict=True)):.2f}")
+    print(f"\n{machine()}")
+    if asked.json:
+        figures = {"row_to_first_request": ours, "bare_to_first_request": floor, "bare_cpu": cpu, "end": end}
+        asked.json.write_text(json.dumps({"machine": machine(), "seconds": figures}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
