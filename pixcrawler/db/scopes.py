@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,9 @@ class Scope:
     async def judge(self, connection: AsyncConnection, look: Inspection, proposed: Proposed) -> Original | None:
         """Which of the proposed ones it is a copy of, by their fingerprints."""
         rows = await fingerprints.get(connection, self.name, proposed.numbers) if proposed.numbers else {}
+        return self._pick(look, proposed, rows)
+
+    def _pick(self, look: Inspection, proposed: Proposed, rows: Mapping[int, Any]) -> Original | None:
         match = self._exact(look, proposed, rows) or self._near(look, proposed, rows)
         return _original(match, rows[match.number]) if match else None
 
@@ -101,29 +104,23 @@ class Scope:
             key: Seen() if each.original and each.original.match.number not in there else each
             for key, each in earlier.items()
         }
-        suspects = self._suspects(items, before)
-        return {item.key: await self._look(connection, item, before[item.key], suspects) for item in items}
+        looks = {item.key: item.inspection for item in self._suspects(items, before) if item.inspection}
+        proposed = {key: self.propose(look, before[key].mark) for key, look in looks.items()}
+        wanted = {number for each in proposed.values() for number in each.numbers}
+        rows = await fingerprints.get(connection, self.name, wanted) if wanted else {}
+        found = {key: self._pick(look, proposed[key], rows) for key, look in looks.items()}
+        return {item.key: Seen(self.index.mark, before[item.key].original or found.get(item.key)) for item in items}
 
-    def _suspects(self, items: Sequence[ImageItem], before: Mapping[str, Seen]) -> set[str]:
+    def _suspects(self, items: Sequence[ImageItem], before: Mapping[str, Seen]) -> list[ImageItem]:
         """Those that have to be looked at one by one."""
         now = self.index.mark
         open_ones = [item for item in items if before[item.key].original is None and before[item.key].mark != now]
         oldest = min((before[item.key].mark for item in open_ones), default=now)
         if now.exact - oldest.exact > FEW:
-            return {item.key for item in open_ones}
+            return open_ones
         looks = [item.inspection for item in open_ones if item.inspection]
         suspects = self.index.suspects(looks, self.wanted, oldest) if looks else []
-        return {item.key for item, suspect in zip(open_ones, suspects, strict=True) if suspect}
-
-    async def _look(
-        self, connection: AsyncConnection, item: ImageItem, before: Seen, suspects: Collection[str]
-    ) -> Seen:
-        if before.original is not None or item.key not in suspects:
-            return Seen(self.index.mark, before.original)
-        assert item.inspection is not None
-        proposed = self.propose(item.inspection, before.mark)
-        found = await self.judge(connection, item.inspection, proposed) if proposed.numbers else None
-        return Seen(self.index.mark, found)
+        return [item for item, suspect in zip(open_ones, suspects, strict=True) if suspect]
 
 
 def _original(match: Match, row: Any) -> Original:
