@@ -261,6 +261,9 @@ class Config(BaseSettings):
         ("http://127.0.0.1:6800#2",), validation_alias="SCRAPYD_NODES", repr=False
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", validation_alias="LOG_LEVEL")
+    log_format: Literal["text", "json"] = Field("text", validation_alias="LOG_FORMAT")
+    metrics_port: int | None = Field(None, ge=1, le=65535)  # where services tell theirs; unset: nowhere
+    metrics_address: str = "127.0.0.1"  # nobody asks for a password there
 
     data_dir: Annotated[Path, AfterValidator(lambda p: p.expanduser().absolute())] = Path("data")
     # Where pictures and datasets live, those that are asked for often and those that wait: see docs/storage.md.

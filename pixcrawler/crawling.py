@@ -60,6 +60,7 @@ class Decided(DropItem):
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value, log_level="DEBUG")
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import scrapy
 from scrapy.crawler import Crawler
 from scrapy.http import Request, Response
 
+from pixcrawler import logs
 from pixcrawler.asking import Asker
 from pixcrawler.config import config
 from pixcrawler.crawling import LOCAL, Arguments, Window, leave
@@ -143,6 +144,7 @@ class Flow(scrapy.Spider):
             if self.run is None:
                 self.logger.info("Nothing to crawl: the attempt is not ours, or its job has ended")
             else:
+                logs.identify(job=self.run.job, trace=self.run.trace)
                 self.admit(self.run.options)
                 await self.prepare(self.run)
         except PixCrawlerError as error:

@@ -22,6 +22,8 @@ class Run:
     slices: dict[str, Slice]  # keyword → share
     storage_prefix: str  # images go to <storage_prefix>/images/<aa>/<sha256>.<ext>
     options: dict[str, Any]  # of the job: "list" is the storage key of its URL list
+    job: int | None = None
+    trace: str | None = None  # of the job: all that is said about it anywhere carries it
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ SPIDER_LOADER_CLASS = "pixcrawler.crawling.Sources"
 USER_AGENT = _config.user_agent
 LOG_LEVEL = _config.log_level
 LOG_VERSIONS: list[str] = []  # ten lines before the first word about the crawl
+if _config.log_format == "json":
+    ADDONS = {"pixcrawler.extensions.json_log.JsonLog": 0}
 
 # Nothing listens, and nothing but the web is fetched.
 TELNETCONSOLE_ENABLED = False
@@ -68,6 +70,7 @@ ITEM_PIPELINES = {
 }
 EXTENSIONS = {
     "pixcrawler.extensions.progress.Progress": 100,
+    "pixcrawler.extensions.measuring.Measuring": 110,  # behind the one that writes how a crawl ends
     # Switched off above; merely loading them takes as long as a tenth of a crawl's start.
     "scrapy.extensions.remote_control.RemoteControl": None,
     "scrapy.extensions.telnet.TelnetConsole": None,

@@ -9,21 +9,20 @@ from typing import NoReturn
 
 import typer
 
-from pixcrawler.cli import copies, database, datasets, jobs, services, sources
+from pixcrawler.cli import copies, database, datasets, jobs, run_logs, services, sources
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.services import unwind_on_signals
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
-app = typer.Typer(
-    help="Turns keywords into image datasets people can trust.", no_args_is_help=True, add_completion=False
-)
+app = typer.Typer(help="Turns keywords into image datasets people can trust.", no_args_is_help=True)
 app.command()(services.up)
 app.command()(services.demo)
 app.command()(services.dispatcher)
 app.command()(services.exporter)
 app.add_typer(database.app)
+jobs.app.command()(run_logs.logs)
 app.add_typer(jobs.app)
 app.command()(datasets.export)
 app.command()(datasets.tier)

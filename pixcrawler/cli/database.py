@@ -13,6 +13,7 @@ from pixcrawler.db import audit, engine, pruning, schema
 from pixcrawler.db.check import check, require
 from pixcrawler.db.embedded import database
 from pixcrawler.services import calm_exit
+from pixcrawler.storage import open_storage, run_logs
 
 app = typer.Typer(name="db", help="Prepare and check the database.", no_args_is_help=True)
 
@@ -74,7 +75,7 @@ def prune(
     days: Annotated[int, typer.Option(min=1, help="How long ago a job must have ended.")] = 90,
     delete: Annotated[bool, typer.Option("--delete", help="Do it; otherwise only say what would go.")] = False,
 ) -> None:
-    """Delete the rejected candidates, attempts and sent messages of jobs that ended long ago."""
+    """Delete the rejected candidates, attempts, logs and sent messages of jobs that ended long ago."""
     with calm_exit(database(config())) as url:
         run(in_transaction(url, require))
         if delete:
@@ -90,7 +91,8 @@ def prune(
 
 async def _prune(url: str, days: int) -> int:
     pool = engine.create(url, application_name="pixcrawler prune", pool_size=1)
+    storage = open_storage(config())
     try:
-        return await pruning.prune(pool, days)
+        return await pruning.prune(pool, days, lambda job: run_logs.forget(storage, job))
     finally:
         await pool.dispose()

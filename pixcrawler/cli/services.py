@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -11,36 +10,34 @@ from typing import Annotated, Any
 
 import typer
 
-from pixcrawler import faults
+from pixcrawler import faults, logs
 from pixcrawler.cli.access import in_transaction, run
 from pixcrawler.cli.display import console, funnel_table
 from pixcrawler.cli.watching import watch
 from pixcrawler.config import Config, config
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
+from pixcrawler.exposition import serving
 from pixcrawler.services import calm_exit, local_parts, serve, supervise
 
 Service = Callable[[str, Config, asyncio.Event], Coroutine[Any, Any, None]]
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-CHATTERS = ("alembic", "httpx")  # tell every step of a migration, every request
 
 
 def up() -> None:
     """Run everything on this machine: a database if DATABASE_URL is unset, Scrapyd, dispatcher and exporter."""
     settings = config()
-    _log_to_stderr(settings)
-    logs = settings.data_dir / "logs"
+    logs.to_stderr(settings)
+    folder = settings.data_dir / "logs"
 
     async def announce_and_wait() -> None:
-        typer.echo(f"PixCrawler runs, Scrapyd at {settings.nodes[0].url}, logs in {logs}; Ctrl-C stops it")
+        typer.echo(f"PixCrawler runs, Scrapyd at {settings.nodes[0].url}, logs in {folder}; Ctrl-C stops it")
         await asyncio.Event().wait()
 
     with calm_exit(database(settings)) as url, suppress(KeyboardInterrupt):
         run(in_transaction(url, require))
         if settings.database_url is None:
             typer.echo(f"The database is at {url}")
-        asyncio.run(supervise(local_parts(settings, url, {}), logs, announce_and_wait))
+        asyncio.run(supervise(local_parts(settings, url, {}), folder, announce_and_wait))
 
 
 def demo(
@@ -98,13 +95,6 @@ def _first(failure: BaseException) -> BaseException:
 def _run_service(service: Service) -> None:
     settings = config()
     faults.arm()
-    _log_to_stderr(settings)
-    with calm_exit(database(settings)) as url:
+    logs.to_stderr(settings)
+    with calm_exit(database(settings)) as url, serving(settings, url):
         run(serve(lambda stop: service(url, settings, stop)))
-
-
-def _log_to_stderr(settings: Config) -> None:
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
-    if settings.log_level == "INFO":
-        for name in CHATTERS:
-            logging.getLogger(name).setLevel("WARNING")

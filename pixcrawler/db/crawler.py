@@ -69,6 +69,7 @@ jobs = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),  # crawl_jobs.id, whose row may vanish
     Column("state", Text, nullable=False),
     Column("generation", Integer, nullable=False, server_default="1"),
+    Column("trace", Text, nullable=False, server_default=text("replace(gen_random_uuid()::text, '-', '')")),  # W3C
     Column("owner", Uuid),
     Column("project_id", Integer),
     Column("name", Text, nullable=False, server_default=""),

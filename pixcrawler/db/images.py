@@ -31,7 +31,7 @@ WHERE i.id = x.id AND jsonb_array_length(coalesce(i.metadata->'also_found', '[]'
 
 
 def row(
-    item: ImageItem, *, job: int, filename: str, position: int, run: int, also_found: Sequence[Any] = ()
+    item: ImageItem, *, job: int, filename: str, position: int, run: int, trace: str, also_found: Sequence[Any] = ()
 ) -> dict[str, Any]:
     """The row of a kept, inspected and stored picture; `also_found` are sightings of its copies."""
     found = item.inspection
@@ -53,6 +53,7 @@ def row(
             "sha256": found.sha256,
             "storage_key": item.storage_key,
             "run": run,
+            "trace": trace,
             "position": position,
             "ip": item.ip,
             "license_id": licence.id if licence else None,

@@ -31,6 +31,7 @@ class Claim:
     attempt: int
     generation: int
     slugs: Mapping[str, str]  # keyword → folder
+    trace: str = ""  # of the job
 
 
 @dataclass(slots=True)
@@ -237,7 +238,13 @@ def _image_row(
     slug = claim.slugs.get(item.keyword) or keyword_slug(item.keyword)
     filename = member_name(slug, position, look.sha256, look.extension)
     return images.row(
-        item, job=claim.job, filename=filename, position=position, run=claim.run, also_found=list(also_found)
+        item,
+        job=claim.job,
+        filename=filename,
+        position=position,
+        run=claim.run,
+        trace=claim.trace,
+        also_found=list(also_found),
     )
 
 

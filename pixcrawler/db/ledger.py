@@ -104,12 +104,12 @@ class PostgresLedger:
         if attempt.state not in UNBEGUN_ATTEMPTS:
             return None
         await attempts.start(connection, *key, self._config.lease_seconds)
-        self._claim = Claim(job.id, *key, job.generation, keyword_slugs(job.keywords))
+        self._claim = Claim(job.id, *key, job.generation, keyword_slugs(job.keywords), job.trace)
         wanted = Wanted.of(job.options)
         self._scope = Scope(name_of(wanted.extent, job), wanted)
         slices = runs.slices_from_json(run.slices)
         await self._remember(connection, slices)
-        self.run = Run(self._name, slices, f"jobs/{job.id}", job.options)
+        self.run = Run(self._name, slices, f"jobs/{job.id}", job.options, job.id, job.trace)
         return self.run
 
     async def _remember(self, connection: AsyncConnection, slices: dict[str, Slice]) -> None:

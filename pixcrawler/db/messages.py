@@ -10,6 +10,7 @@ from sqlalchemy import Column, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db import outbox
+from pixcrawler.db.crawler import jobs
 from pixcrawler.db.public import activity_logs, notification_preferences, notifications
 from pixcrawler.jobs import Channel, JobState
 
@@ -40,12 +41,17 @@ async def tell_end(
         "message": message,
         "icon": icon,
         "color": color,
-        "metadata": {"crawl_job_id": job},
+        "metadata": {"crawl_job_id": job, "trace": await _trace(connection, job)},
     }
     if project_id is not None:
         row |= {"action_url": f"/dashboard/projects/{project_id}", "action_label": "View Project"}
     await _tell(connection, owner, row, notification_preferences.c.crawl_jobs_enabled, channels)
     await log(connection, owner, job, action, {"message": message})
+
+
+async def _trace(connection: AsyncConnection, job: int) -> str | None:
+    trace: str | None = await connection.scalar(select(jobs.c.trace).where(jobs.c.id == job))
+    return trace
 
 
 async def tell_low_balance(

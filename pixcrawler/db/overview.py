@@ -34,6 +34,7 @@ class Job:
     reason: str | None
     created_at: datetime
     finished_at: datetime | None
+    trace: str | None  # None: not claimed yet
 
     @property
     def over(self) -> bool:
@@ -153,7 +154,7 @@ def _jobs() -> Select[Any]:
         func.coalesce(jobs.c.kept, 0).label("kept"),
         *jobs.c["outcome", "reason"],
         crawl_jobs.c.created_at,
-        jobs.c.finished_at,
+        *jobs.c["finished_at", "trace"],
     ).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
 
 

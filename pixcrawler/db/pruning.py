@@ -5,6 +5,7 @@ Of the candidates the kept ones stay: they say where each image came from. Funne
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import CursorResult, text
@@ -28,8 +29,9 @@ COUNT = text(f"""
         (SELECT count(*) FROM crawler.attempts a JOIN old ON a.job = old.id) AS attempts,
         (SELECT count(*) FROM crawler.outbox WHERE ended_at < now() - make_interval(days => :days)) AS messages
 """)  # noqa: S608  # our own words
+NEXT = text(f"SELECT id FROM crawler.jobs WHERE {OLD} ORDER BY id LIMIT 1")  # noqa: S608
 # Whoever takes a job up again has its lock first, or finds it pruned.
-NEXT = text(f"SELECT id FROM crawler.jobs WHERE {OLD} ORDER BY id LIMIT 1 FOR UPDATE")  # noqa: S608
+LOCK = text(f"SELECT id FROM crawler.jobs WHERE id = :job AND {OLD} FOR UPDATE")  # noqa: S608
 MARK = text("UPDATE crawler.jobs SET pruned_at = coalesce(pruned_at, now()) WHERE id = :job")
 CANDIDATES = text("""
     DELETE FROM crawler.candidates WHERE ctid = ANY(ARRAY(
@@ -67,16 +69,26 @@ async def count(connection: AsyncConnection, days: int) -> Old:
     return Old(**(await connection.execute(COUNT, {"days": days})).mappings().one())
 
 
-async def prune(engine: AsyncEngine, days: int) -> int:
-    """Deletes it, a batch in a transaction. Returns the number of rows. May be ended and repeated at any time."""
-    deleted = 0
-    while True:
+async def prune(engine: AsyncEngine, days: int, forget: Callable[[int], Awaitable[None]]) -> int:
+    """Deletes it, a batch in a transaction. Returns the number of rows. May be ended and repeated at any time.
+
+    Before a job's first batch `forget` is called with it, to delete what it has outside of the database.
+    """
+    deleted, forgotten = 0, None
+    while (job := await _next(engine, days)) is not None:
+        if job != forgotten:
+            await forget(job)
+            forgotten = job
         async with transaction(engine) as connection:
-            job = await connection.scalar(NEXT, {"days": days})
-            if job is None:
-                break
-            deleted += await _prune_job(connection, job)
+            if await connection.scalar(LOCK, {"job": job, "days": days}):
+                deleted += await _prune_job(connection, job)
     return deleted + await _prune_messages(engine, days)
+
+
+async def _next(engine: AsyncEngine, days: int) -> int | None:
+    async with transaction(engine) as connection:
+        job: int | None = await connection.scalar(NEXT, {"days": days})
+        return job
 
 
 async def _prune_job(connection: AsyncConnection, job: int) -> int:

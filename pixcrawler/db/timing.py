@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from pixcrawler.metrics import STATEMENT_SECONDS
+
 STEP = 1.1  # buckets grow by a tenth: a percentile is as exact as that
 
 
@@ -49,7 +51,9 @@ def measure(engine: AsyncEngine) -> Timings:
         connection.info["began"] = time.perf_counter()
 
     def after(connection: Any, *_: object) -> None:
-        timings.add(time.perf_counter() - connection.info["began"])
+        seconds = time.perf_counter() - connection.info["began"]
+        timings.add(seconds)
+        STATEMENT_SECONDS.observe(seconds)
 
     event.listen(engine.sync_engine, "before_cursor_execute", before)
     event.listen(engine.sync_engine, "after_cursor_execute", after)

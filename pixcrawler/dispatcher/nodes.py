@@ -17,6 +17,7 @@ from pixcrawler.db import attempts
 from pixcrawler.db.patience import is_passing
 from pixcrawler.dispatcher.scrapyd import Scrapyd
 from pixcrawler.errors import DatabaseUnavailable, NodeRefused, NodeUnavailable
+from pixcrawler.metrics import NODE_ANSWERS
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Nodes:
     async def judge(self, connection: AsyncConnection) -> None:
         """Trusts the nodes again on which the attempt on trial has begun; knocks at those that have rested."""
         for name, conduct in self._conduct.items():
+            NODE_ANSWERS.labels(name).set(self.answers(name))
             if conduct.trial is not None:
                 attempt = await attempts.get(connection, *conduct.trial)
                 if attempt is not None and attempt.started_at is not None:

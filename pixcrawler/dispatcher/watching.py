@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler import faults
+from pixcrawler import faults, logs
 from pixcrawler.config import Config
 from pixcrawler.db import attempts, jobs, runs
 from pixcrawler.db.engine import transaction
@@ -61,14 +61,18 @@ class Watcher:
 
     async def _watch_node(self, its: Sequence[Any], crawling: Collection[int]) -> None:
         for attempt in its:
-            known, ending = await self._state(attempt)
-            faults.reach("dispatcher.asked")
-            try:
-                await self._look(attempt, known, ending, wanted=attempt.job in crawling)
-            except DBAPIError as error:
-                if not is_passing(error):
-                    raise
-                logger.info("attempt %s again: %s", _name(attempt), str(error).partition("\n")[0])
+            with logs.about(job=attempt.job, run=attempt.run, attempt=attempt.attempt):
+                await self._watch_one(attempt, wanted=attempt.job in crawling)
+
+    async def _watch_one(self, attempt: Any, *, wanted: bool) -> None:
+        known, ending = await self._state(attempt)
+        faults.reach("dispatcher.asked")
+        try:
+            await self._look(attempt, known, ending, wanted=wanted)
+        except DBAPIError as error:
+            if not is_passing(error):
+                raise
+            logger.info("attempt %s again: %s", _name(attempt), str(error).partition("\n")[0])
 
     async def _look(self, attempt: Any, known: str | None, ending: str, *, wanted: bool) -> None:
         if not wanted:

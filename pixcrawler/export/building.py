@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from rich.filesize import decimal
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler import faults
+from pixcrawler import faults, logs
 from pixcrawler.config import Config
 from pixcrawler.db import copies, exports, images, jobs, retiring, runs, sweeping
 from pixcrawler.db.engine import transaction
@@ -34,6 +34,7 @@ from pixcrawler.export.lease import Lease
 from pixcrawler.export.tiers import Tiers, delete_all
 from pixcrawler.export_options import ExportOptions
 from pixcrawler.jobs import ExportFormat, Funnel, Tier
+from pixcrawler.metrics import EXPORT_BYTES, EXPORT_SECONDS
 
 Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
@@ -72,14 +73,16 @@ class Builder:
         if mine.tries > exports.TRIES:
             await self._give_up(job, mine, "the exporter died while building it")
         else:
-            await self._build(job, mine)
+            with logs.about(job=job.id, trace=job.trace):
+                await self._build(job, mine)
         return True
 
     async def _build(self, job: Any, mine: Any) -> None:
         lease = Lease(self._engine, mine, self._config.export_lease_seconds)
         try:
             async with lease.held():
-                await self._pack(job, mine, lease)
+                with EXPORT_SECONDS.time():
+                    await self._pack(job, mine, lease)
         except LeaseLost as lost:
             logger.info("%s: job %s, version %s", lost, job.id, mine.version)
         except (ExportFailed, StorageFailed, UsageError) as error:
@@ -133,7 +136,9 @@ class Builder:
         faults.reach("exporter.stored")
         if not await self._persist(lambda connection: self._publish(connection, mine, _made(place, built))):
             await delete_all(storage, keys)
-        elif mine.moves:
+            return
+        EXPORT_BYTES.inc(sum(file.size for file in built.files))
+        if mine.moves:
             faults.reach("moving.published")
             await self.delete_removed(mine.job)
 

@@ -21,7 +21,7 @@ from pixcrawler.db.engine import transaction
 from pixcrawler.errors import StorageFailed, UsageError
 from pixcrawler.export.tiers import Tiers
 from pixcrawler.jobs import Tier
-from pixcrawler.storage import Storage
+from pixcrawler.storage import Storage, run_logs
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Sweeper:
             pictures = await images.keys_among(connection, job, keys)
             datasets, in_the_making = await sweeping.dataset_files(connection, job)
         needed = pictures | datasets
-        return [key for key in keys if key not in needed and not key.startswith(in_the_making)]
+        return [key for key in keys if not (key in needed or key.startswith(in_the_making) or run_logs.is_log(key))]
 
 
 class _Over(Exception):

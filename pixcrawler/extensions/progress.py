@@ -12,7 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from twisted.python.failure import Failure
 
-from pixcrawler import faults
+from pixcrawler import faults, logs
 from pixcrawler.base_spiders import ImageSpider
 from pixcrawler.config import config
 from pixcrawler.crawling import BREAK_OFF, Rejected, leave
@@ -170,6 +170,8 @@ def _ledger(spider: ImageSpider) -> Ledger:
         return LocalLedger(config(), spider.name, spider.keywords, arguments.max_images, arguments.duplicates)
     if config().database_url is None:
         raise UsageError(f"DATABASE_URL is not set, and a run of a job ({arguments.attempt}) is read from there")
+    run, attempt = arguments.attempt.split("-")
+    logs.identify(run=int(run), attempt=int(attempt))
     from pixcrawler.db.ledger import PostgresLedger  # a local crawl needs no SQLAlchemy
 
     return PostgresLedger(config(), arguments.attempt)

@@ -12,6 +12,7 @@ from pixcrawler.errors import StorageFailed
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import Reason
 from pixcrawler.local_ledger import LocalLedger
+from pixcrawler.metrics import UPLOAD_SECONDS
 from pixcrawler.pipelines.component import Component
 from pixcrawler.storage import Storage, open_storage
 from pixcrawler.storage.local import LocalStorage
@@ -28,7 +29,8 @@ class UploadPipeline(Component):
             raise Rejected(Reason.CANCELLED)
         try:
             storage = await asyncio.shield(self._storage)
-            item.storage_url = await storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
+            with UPLOAD_SECONDS.labels(item.source).time():
+                item.storage_url = await storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
         except StorageFailed as error:
             self.spider.give_up(error)
             raise Rejected(Reason.CANCELLED) from error

@@ -11,14 +11,19 @@ from typing import Any
 import scrapyd.app
 from scrapy.utils.misc import load_object
 from scrapyd.interfaces import IEnvironment
-from twisted.logger import Logger
+from twisted.application.internet import TimerService
+from twisted.application.service import IServiceCollection
+from twisted.logger import ILogObserver, Logger
 
+from pixcrawler import logs
 from pixcrawler.config import config as settings
 from pixcrawler.config import node_variable
 from pixcrawler.crawling import leave
 from pixcrawler.errors import PixCrawlerError, UsageError
 from pixcrawler.scrapyd_node.environment import CrawlEnvironment
 from pixcrawler.scrapyd_node.jobstorage import JobStorage
+from pixcrawler.scrapyd_node.json_log import JsonLog
+from pixcrawler.scrapyd_node.keeper import LEFT_SECONDS
 from pixcrawler.scrapyd_node.launcher import Launcher
 from pixcrawler.scrapyd_node.poller import Poller
 from pixcrawler.scrapyd_node.queue import PROJECT, SpiderQueue
@@ -42,9 +47,19 @@ def application(config: Any) -> Any:
     except (OSError, sqlite3.Error) as error:
         leave(UsageError(f"scrapyd.conf: the node cannot start: {error}"))
     built.setComponent(IEnvironment, CrawlEnvironment(config))
+    if settings().log_format == "json":
+        logs.to_stderr(settings())
+        built.setComponent(ILogObserver, JsonLog())
+    _keep_what_is_left(built)
     if sys.platform != "linux":
         log.warn("Only Linux ends the crawls of a killed node; here they would have to be ended by hand")
     return built
+
+
+def _keep_what_is_left(built: Any) -> None:
+    launcher: Launcher = IServiceCollection(built, built).getServiceNamed("launcher")
+    looking = TimerService(LEFT_SECONDS, lambda: launcher.keeper.copy_left(launcher.at_work))
+    looking.setServiceParent(built)
 
 
 def check(config: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import scrapyd.launcher
@@ -18,6 +19,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from pixcrawler.scrapyd_node.keeper import Keeper
 
 log = Logger()
 
@@ -73,8 +76,14 @@ class Launcher(scrapyd.launcher.Launcher):
         self.processes: dict[int, Crawl] = {}
         self.last_start: datetime | None = None
         self.endings: dict[str, str] = {}  # job → how it ended: the last ones
+        self.keeper = Keeper(Path(config.get("logs_dir")))
         self._waiting: dict[int, Deferred[Any]] = {}  # free slots
         self._all_ended: Deferred[None] | None = None  # set when the node is being stopped
+
+    @property
+    def at_work(self) -> set[tuple[str, str]]:
+        """Source and job of the crawls that run."""
+        return {(crawl.spider, crawl.job) for crawl in self.processes.values()}
 
     @property
     def stopping(self) -> bool:
@@ -143,6 +152,7 @@ class Launcher(scrapyd.launcher.Launcher):
         self.endings[crawl.job] = crawl.ending
         if len(self.endings) > ENDINGS_KEPT:
             del self.endings[next(iter(self.endings))]
+        self.keeper.ended(crawl.spider, crawl.job, crawl.ending)
         try:
             self.finished.add(crawl)
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import sqlite3
@@ -11,10 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredLock
@@ -23,9 +20,9 @@ from twisted.internet.threads import deferToThread
 
 import pixcrawler
 from pixcrawler.config import config
-from pixcrawler.db import overview
+from pixcrawler.db import overview, questions
 from pixcrawler.db.check import check
-from pixcrawler.db.engine import create, transaction
+from pixcrawler.db.questions import ANSWER_SECONDS
 from pixcrawler.errors import DatabaseUnavailable, PixCrawlerError
 from pixcrawler.jobs import JobState
 from pixcrawler.scrapyd_node.services import Answer, Refused, Service
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DATABASE_SECONDS = 5.0  # for an answer of the database; a good one takes hundredths
 LEAST_DISK = 2**30  # bytes; the dataset of a large job and the pictures it is made of
 LARGEST_LIMIT = 1000
 LARGEST_ID = 2**31 - 1  # of public.crawl_jobs
@@ -52,12 +48,12 @@ class Database:
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Raises `DatabaseUnavailable` if there is no answer in time."""
         try:
-            await self._lock.acquire().addTimeout(DATABASE_SECONDS, reactor)
+            await self._lock.acquire().addTimeout(ANSWER_SECONDS, reactor)
             asked = deferToThread(_answer, question)
             asked.addBoth(self._release)  # not before the thread has ended: a database that hangs gets one
             return await _patiently(asked)
         except Impatience:
-            raise DatabaseUnavailable(f"the database did not answer within {DATABASE_SECONDS:g} seconds") from None
+            raise DatabaseUnavailable(f"the database did not answer within {ANSWER_SECONDS:g} seconds") from None
 
     def _release(self, result: T) -> T:
         self._lock.release()
@@ -68,28 +64,14 @@ def _patiently(asked: Deferred[T]) -> Deferred[T]:
     """The same answer, or `TimeoutError`; what was asked goes on."""
     answer: Deferred[T] = Deferred()
     asked.addCallbacks(answer.callback, answer.errback)
-    return answer.addTimeout(DATABASE_SECONDS, reactor)
+    return answer.addTimeout(ANSWER_SECONDS, reactor)
 
 
 def _answer(question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     url = config().database_url
     if url is None:
         raise DatabaseUnavailable("DATABASE_URL is not set")
-    return asyncio.run(_in_transaction(url.get_secret_value(), question))
-
-
-async def _in_transaction(url: str, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    engine = create(url, application_name="pixcrawler node", pool_size=1)
-    try:
-        async with asyncio.timeout(DATABASE_SECONDS), transaction(engine) as connection:
-            return await question(connection)
-    except TimeoutError:
-        raise DatabaseUnavailable(f"the database did not answer within {DATABASE_SECONDS:g} seconds") from None
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        raise DatabaseUnavailable(f"the database answered: {cause}") from None
-    finally:
-        await engine.dispose()
+    return questions.ask(url.get_secret_value(), question, "pixcrawler node")
 
 
 class DatabaseService(Service):
@@ -166,10 +148,10 @@ class Health(DatabaseService):
 
     async def answer(self) -> Answer:
         database, problems = await self._database()
-        free = _free_disk(config().data_dir)
+        free = free_disk()
         if free < LEAST_DISK:
             problems.append(f"the data folder's disk has {free} bytes left, less than {LEAST_DISK}")
-        slots, wedged = self._slots()
+        slots, wedged = slots_of(self.root)
         last_start = self.root.launcher.last_start
         return {
             "healthy": not problems + wedged,
@@ -182,16 +164,6 @@ class Health(DatabaseService):
             "version": pixcrawler.__version__,
         }
 
-    def _slots(self) -> tuple[Answer, list[str]]:
-        launcher = self.root.launcher
-        slots = {"max_proc": launcher.max_proc, "running": len(launcher.processes)}
-        try:
-            pending = len(self.root.queue.list())
-        except sqlite3.Error as error:
-            return {**slots, "pending": None}, [f"the queue is out of reach: {error}"]
-        wedged = pending > 0 and slots["running"] < slots["max_proc"]
-        return {**slots, "pending": pending}, [f"{pending} jobs wait although a slot is free"] if wedged else []
-
     async def _database(self) -> tuple[Answer, list[str]]:
         began = time.monotonic()
         try:
@@ -202,7 +174,21 @@ class Health(DatabaseService):
         return {"reachable": True, "schema_right": not differences, "seconds": seconds}, differences
 
 
-def _free_disk(folder: Path) -> int:
+def slots_of(root: Root) -> tuple[Answer, list[str]]:
+    """The slots and what waits for them, and what is wrong with that."""
+    launcher = root.launcher
+    slots = {"max_proc": launcher.max_proc, "running": len(launcher.processes)}
+    try:
+        pending = len(root.queue.list())
+    except sqlite3.Error as error:
+        return {**slots, "pending": None}, [f"the queue is out of reach: {error}"]
+    wedged = pending > 0 and slots["running"] < slots["max_proc"]
+    return {**slots, "pending": pending}, [f"{pending} jobs wait although a slot is free"] if wedged else []
+
+
+def free_disk() -> int:
+    """Bytes left on the disk of the data folder."""
+    folder = config().data_dir
     while not folder.exists():  # nothing has been written yet
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -107,6 +107,10 @@ class Service(Resource):
             log.failure("A request failed")
             message = " ".join(f"{type(error).__name__}: {error}".split())
             status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, {"status": "error", "message": message}
+        self.send(request, status, answer)
+
+    def send(self, request: Request, status: HTTPStatus, answer: Answer) -> None:
+        """Sends an answer in the form that the service has."""
         send(request, status, {**answer, "node_name": self.root.node_name})
 
     async def _answer(self, request: Request) -> tuple[HTTPStatus, Answer]:

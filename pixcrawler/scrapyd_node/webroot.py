@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from pixcrawler.config import node_variable
-from pixcrawler.scrapyd_node import operators, services
+from pixcrawler.scrapyd_node import metrics, operators, services
 from pixcrawler.scrapyd_node.jobstorage import JobStorage
 from pixcrawler.scrapyd_node.launcher import Launcher
 from pixcrawler.scrapyd_node.poller import Poller
@@ -32,6 +32,7 @@ SERVICES = {
     b"crawljobs.json": operators.CrawlJobs,
     b"crawljob.json": operators.CrawlJob,
     b"health.json": operators.Health,
+    b"metrics": metrics.Metrics,
 }
 
 
@@ -138,7 +139,8 @@ class Logs(File):
 
 def _hosts(config: Any) -> frozenset[str]:
     bound = node_variable("bind_address") or config.get("bind_address", "")
-    return frozenset({"localhost", bound.lower(), *config.get("allowed_hosts", "").lower().replace(",", " ").split()})
+    allowed = node_variable("allowed_hosts") or config.get("allowed_hosts", "")
+    return frozenset({"localhost", bound.lower(), *allowed.lower().replace(",", " ").split()})
 
 
 def _is_address(host: str) -> bool:

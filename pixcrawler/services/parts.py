@@ -50,11 +50,13 @@ def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[P
         home,
         answers=lambda: _answers(node, host, port),
     )
-    return [[scrapyd], [_service("dispatcher", shared, config), _service("exporter", shared, config)]]
+    return [[scrapyd], [_service(name, shared, config, place) for place, name in enumerate(("dispatcher", "exporter"))]]
 
 
-def _service(command: str, env: Mapping[str, str], config: Config) -> Part:
-    return Part(command, [sys.executable, "-m", "pixcrawler.cli", command], env, config.data_dir)
+def _service(command: str, env: Mapping[str, str], config: Config, place: int) -> Part:
+    """A service, whose metrics are `place` ports behind the first."""
+    metrics = {"PIXCRAWLER_METRICS_PORT": str(config.metrics_port + place)} if config.metrics_port else {}
+    return Part(command, [sys.executable, "-m", "pixcrawler.cli", command], {**env, **metrics}, config.data_dir)
 
 
 def _address_here(node: Node) -> tuple[str, int]:

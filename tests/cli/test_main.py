@@ -1,6 +1,8 @@
 import json
+import os
 import signal
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -137,3 +139,14 @@ def test_without_a_database_url_the_embedded_server_is_joined(
     (job,) = json.loads(cli("jobs", "list", "--json").out)
     assert job["keywords"] == ["otter"]
     assert (data_dir / "postgres").is_dir()
+
+
+def test_a_shell_is_told_how_to_go_on(tmp_path: Path) -> None:
+    """Without a look at the database, or at anything else."""
+    asked = {"_PIXCRAWLER_COMPLETE": "complete_bash", "COMP_WORDS": "pixcrawler jobs c", "COMP_CWORD": "2"}
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATABASE_URL": "nonsense", **asked}
+    command = [str(Path(sys.executable).with_name("pixcrawler"))]
+    told = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.stdout.split() == ["create", "cancel"]
+    assert told.stderr == ""
+    assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from pictures import encoded, photo
 from worlds import node, pictures, settings, world  # noqa: F401  # fixtures
 
 from pixcrawler.cli.access import in_transaction
-from pixcrawler.db import jobs, overview
+from pixcrawler.db import gauges, jobs, overview
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
@@ -106,6 +106,7 @@ def lives(world: Any) -> None:  # noqa: F811
     world.tick(2)
     asyncio.run(in_transaction(url, lambda c: overview.overview(c, job)))
     asyncio.run(in_transaction(url, lambda c: overview.newest_jobs(c, 20)))
+    asyncio.run(in_transaction(url, gauges.read))
 
 
 async def keep_five(world: Any, book: PostgresLedger) -> None:  # noqa: F811

@@ -34,6 +34,7 @@ def test_jobs_newest_first_with_what_an_operator_needs(scrapyd: Start, world: Wo
     assert [job["id"] for job in answer.data["jobs"]] == [3, 2, 1]
     first = answer.data["jobs"][0]
     facts = {"id", "status", "state", "progress", "asked", "kept", "outcome", "reason", "created_at", "finished_at"}
+    facts |= {"trace"}
     assert first.keys() == facts
     assert (first["status"], first["state"], first["asked"], first["kept"]) == ("pending", "pending", 12, 0)
     assert "secret" not in answer.text

@@ -24,7 +24,16 @@ UNKNOWN += [
     "schedule.json/",
     "status.json/x?job=1-1",
 ]
-KNOWN = ["daemonstatus.json", "listjobs.json", "health.json", "crawljobs.json", "crawljob.json?id=1", "logs/", "jobs"]
+KNOWN = [
+    "daemonstatus.json",
+    "metrics",
+    "listjobs.json",
+    "health.json",
+    "crawljobs.json",
+    "crawljob.json?id=1",
+    "logs/",
+    "jobs",
+]
 
 
 @pytest.fixture(scope="module")
