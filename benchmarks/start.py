@@ -94,6 +94,7 @@ def up(folder: Path, source: Source) -> Iterator[str]:
         "PIXCRAWLER_DEFAULT_SOURCES": "openverse",
         "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.1",
         "SCRAPYD_NODES": f"http://127.0.0.1:{free_port()}#2",
+        "PORT": str(free_port()),
     }
     command = [sys.executable, "-u", "-m", "pixcrawler.cli", "up"]
     log = (folder / "up.log").open("wb")

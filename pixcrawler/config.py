@@ -34,6 +34,7 @@ from pixcrawler.terms import Key
 BASE_URL_PREFIX = "PIXCRAWLER_BASE_URL_"
 CONNECTION = "storage_connection_string"
 STORE_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")  # of a container or bucket
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?")
 HOST_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 # Passwords and secrets that a crawl process has no use for.
@@ -44,6 +45,7 @@ NOT_FOR_CRAWLS = frozenset(
         "PIXCRAWLER_MAIL_FROM",
         "PIXCRAWLER_WEBHOOK_URL",
         "PIXCRAWLER_WEBHOOK_SECRET",
+        "SUPABASE_JWT_SECRET",
     }
 )
 # What a crawl process needs to store pictures, if it is there that they go. The last lines: who we are to Entra.
@@ -243,6 +245,20 @@ def _limits(what: str, amount: str) -> Callable[[tuple[str, ...]], tuple[str, ..
     return check
 
 
+def _request_limits(words: tuple[str, ...]) -> tuple[str, ...]:
+    known = {word.partition(":")[0] for word in _limits("who", "requests a minute")(words)}
+    if known != {"user", "address", "failures"}:
+        raise ValueError("expected one limit each of user, address and failures, such as the default")
+    return words
+
+
+def _origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in words:
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError(f"expected origins, such as https://app.example.org, not {origin!r}")
+    return words
+
+
 def _host_names(words: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(word.lower().rstrip(".") for word in words)
     for name in names:
@@ -284,7 +300,6 @@ class Config(BaseSettings):
     )
     supabase_bucket: StoreName = Field("pixcrawler", validation_alias="SUPABASE_BUCKET")
     supabase_warm_bucket: StoreName = Field("pixcrawler-warm", validation_alias="SUPABASE_WARM_BUCKET")
-    api_url: WebAddress = "http://127.0.0.1:8000"  # of `pixcrawler api`, for links to files of this machine
     # Of a job that names none: those that need neither key nor consent, who has most of everything first.
     default_sources: Words = ("openverse", "commons", "internetarchive", "nasa", "met", "artic", "rijksmuseum")
     allow_hosts: Words = ()  # host, host:port or network outside the public internet that may be fetched
@@ -300,6 +315,15 @@ class Config(BaseSettings):
         "10000:10",
     )
     source_limits: Annotated[Words, AfterValidator(_limits("source", "runs"))] = ()  # unnamed sources have none
+
+    # The API: where it listens, where it is seen from outside, who may ask it and how often. SUPABASE_URL is above.
+    host: str = Field("127.0.0.1", validation_alias="HOST")
+    port: int = Field(8000, ge=1, le=65535, validation_alias="PORT")
+    api_url: WebAddress = "http://127.0.0.1:8000"  # links to files of this machine lead there too
+    allowed_origins: Annotated[Words, AfterValidator(_origins)] = Field((), validation_alias="ALLOWED_ORIGINS")
+    trusted_proxies: Words = ()  # whose word on the client's address counts
+    supabase_jwt_secret: SecretStr | None = Field(None, validation_alias="SUPABASE_JWT_SECRET")
+    request_limits: Annotated[Words, AfterValidator(_request_limits)] = ("user:600", "address:1200", "failures:30")
 
     # How owners hear of their jobs outside the front end: unset, they do not.
     smtp_url: Annotated[SecretStr, AfterValidator(_mail_server)] | None = None
@@ -368,6 +392,11 @@ class Config(BaseSettings):
     def runs_by_source(self) -> dict[str, int]:
         """How many runs of a source may be at work at once; sources that are not named have no limit."""
         return {source: int(runs) for source, runs in (word.split(":") for word in self.source_limits)}
+
+    @property
+    def requests_a_minute(self) -> dict[str, int]:
+        """How many requests a `user` and an `address` have, and how many `failures` to log in an address has."""
+        return {who: int(number) for who, number in (word.split(":") for word in self.request_limits)}
 
     @property
     def channels(self) -> frozenset[Channel]:

@@ -115,6 +115,7 @@ JOBS_AT_WORK = frozenset(JobState) - TERMINAL_JOBS - {JobState.PENDING}
 UNFINISHED_EXPORTS = frozenset({ExportState.PENDING, ExportState.BUILDING})
 # With the pictures inside: whoever has one of these has the dataset.
 PACKED_FORMATS = frozenset(ExportFormat) - {ExportFormat.CSV, ExportFormat.JSONL}
+CANCELLABLE = ("pending", "running", "cancelled")  # statuses of `public.crawl_jobs`; once more is harmless
 UNFINISHED_RUNS = frozenset({RunState.PENDING, RunState.RUNNING, RunState.DEFERRED})
 UNBEGUN_ATTEMPTS = frozenset({AttemptState.DISPATCHING, AttemptState.DISPATCHED})
 ACTIVE_ATTEMPTS = UNBEGUN_ATTEMPTS | {AttemptState.RUNNING}

@@ -26,6 +26,11 @@ def catalogue() -> Mapping[str, Source]:
     return {name: spider.known() for name, spider in spiders().items()}
 
 
+def descriptions() -> Mapping[str, str]:
+    """What every source is, by name."""
+    return {name: description(name) for name in spiders()}
+
+
 def description(source: str) -> str:
     """What a source is: the first line of its file."""
     return (sys.modules[spiders()[source].__module__].__doc__ or "").strip().partition("\n")[0]

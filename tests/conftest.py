@@ -128,6 +128,13 @@ def database_url(server_url: str, direct_url: str, template: str) -> Iterator[st
         yield _renamed(server_url, name)
 
 
+@pytest.fixture(scope="module")
+def shared_database_url(server_url: str, direct_url: str, template: str) -> Iterator[str]:
+    """The same, one for all tests of a module."""
+    with _database(direct_url, template) as name:
+        yield _renamed(server_url, name)
+
+
 @pytest.fixture
 def direct_database_url(database_url: str, direct_url: str) -> str:
     """The same database past the pooler, if there is one."""

@@ -125,8 +125,9 @@ STORES = {
 @pytest.mark.parametrize("storage", ["local", *STORES])
 def test_crawls_know_how_to_store_and_no_more(settings_env: Callable[..., None], storage: str) -> None:
     variables = {name: value for store in STORES.values() for name, value in store.items()}
-    settings_env(PIXCRAWLER_STORAGE=storage, **variables)
+    settings_env(PIXCRAWLER_STORAGE=storage, SUPABASE_JWT_SECRET="hush", **variables)
     assert crawl_environment().keys() & variables.keys() == STORES.get(storage, {}).keys()
+    assert "SUPABASE_JWT_SECRET" not in crawl_environment()
     assert "hush" not in repr(config())
 
 

@@ -23,7 +23,8 @@ from pixcrawler.db.embedded import database
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.exports import files_of
 from pixcrawler.errors import ExportFailed, StorageFailed, UsageError
-from pixcrawler.export.ordering import Order, ask, ask_move
+from pixcrawler.export.fulfilling import Order
+from pixcrawler.export.ordering import ask, ask_move
 from pixcrawler.export.retention import Due, Retention
 from pixcrawler.export.tiers import Tiers
 from pixcrawler.jobs import ExportState, Tier, parse_formats

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,24 +15,18 @@ from pixcrawler.cli.display import as_data, console, details, in_json, jobs_tabl
 from pixcrawler.cli.watching import watch as watch_job
 from pixcrawler.cli.wishes import FORMATS, EncodeAs, MaxSide, Resize, Seed, Split, StripMetadata, Ultra, wishes
 from pixcrawler.config import config
-from pixcrawler.db import crawl_jobs, jobs, overview
+from pixcrawler.db import crawl_jobs, jobs, overview, projects
 from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
-from pixcrawler.duplicates import parse_options
 from pixcrawler.errors import UsageError
-from pixcrawler.filters import GIVEN, parse_filters
-from pixcrawler.jobs import Extent, parse_formats, parse_keywords, parse_max_images
+from pixcrawler.filters import GIVEN
+from pixcrawler.jobs import CANCELLABLE, Extent, parse_max_images
 from pixcrawler.likeness import PRESETS
 from pixcrawler.lists import read_lines
-from pixcrawler.quality import parse_preset
-from pixcrawler.rights import Policy, parse_policy
+from pixcrawler.orders import list_key, parse_order
+from pixcrawler.rights import Policy
 from pixcrawler.services import calm_exit
 from pixcrawler.storage import open_storage
-from pixcrawler.terms import choose
-
-NAME_LENGTH = 100  # of crawl_jobs.name
-LIST_SOURCE = "urls"
-CANCELLABLE = ("pending", "running", "cancelled")
 
 app = typer.Typer(name="jobs", help="Create, watch, cancel, retry and extend jobs.", no_args_is_help=True)
 
@@ -67,113 +60,57 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Ask for a dataset."""
-    words = parse_keywords(keywords.split(","))
-    wanted = parse_max_images(max_images)
-    options = {
-        **_options(sources, list_file, _filters(filters or [])),
-        **_quality(quality),
-        **_duplicates(duplicates, scope, flips),
-        **_rights(rights),
-    }
-    if formats:
-        options["formats"] = parse_formats(formats)
-    if rewriting := wishes(
-        resize=resize,
-        max_side=max_side,
-        encode=encode,
-        strip_metadata=strip_metadata,
-        split=split,
-        seed=seed,
-        ultra=ultra,
-    ):
-        options["export"] = rewriting
-    title = _title(name, words)
+    from pixcrawler.sources import catalogue
+
+    order = parse_order(
+        catalogue(),
+        config(),
+        keywords=keywords.split(","),
+        max_images=max_images,
+        name=name,
+        sources=_chosen(sources),
+        list=_list_key(list_file) if list_file else None,
+        quality=quality,
+        duplicates=duplicates,
+        scope=scope,
+        flips=flips or None,
+        rights=rights,
+        filters=_filters(filters or []),
+        formats=formats,
+        export=wishes(
+            resize=resize,
+            max_side=max_side,
+            encode=encode,
+            strip_metadata=strip_metadata,
+            split=split,
+            seed=seed,
+            ultra=ultra,
+        ),
+    )
 
     async def insert(connection: AsyncConnection) -> int:
-        where = await _project(connection, project)
-        return await crawl_jobs.create(
-            connection, project_id=where, name=title, keywords=words, max_images=wanted, options=options
-        )
+        where = await projects.choose(connection, project)
+        return await crawl_jobs.create(connection, project_id=where, **asdict(order))
 
     if list_file:
-        options["list"] = _store(list_file)
+        run(open_storage(config()).put_file(order.options["list"], list_file, "application/octet-stream"))
     job = query(insert)
     typer.echo(json.dumps({"id": job}) if as_json else f"job {job} waits; see it with: pixcrawler jobs watch {job}")
 
 
-def _options(sources: str | None, list_file: Path | None, filters: dict[str, str]) -> dict[str, Any]:
-    chosen = _chosen(sources) or ([LIST_SOURCE] if list_file else [])
-    if list_file:
-        next(read_lines(list_file), None)  # raises what is wrong with it
-    if chosen or filters:
-        _refuse_early(chosen, filters, with_list=list_file is not None)
-    return {name: value for name, value in (("sources", chosen), ("filters", filters)) if value}
-
-
-def _refuse_early(chosen: list[str], filters: dict[str, str], *, with_list: bool) -> None:
-    """Says at once what the dispatcher would say of the job."""
-    from pixcrawler.sources import catalogue
-
-    given = config()
-    choose(
-        catalogue(),
-        chosen,
-        defaults=given.default_sources,
-        accepted=given.accept_terms,
-        filters=filters,
-        with_list=with_list,
-    )
-
-
 def _filters(given: list[str]) -> dict[str, str]:
     pairs = dict(text.partition("=")[::2] for text in given)
-    return parse_filters({name.strip(): value.strip() for name, value in pairs.items()})
-
-
-def _quality(name: str | None) -> dict[str, Any]:
-    return {} if name is None else {"quality": parse_preset(name)}
-
-
-def _duplicates(preset: str | None, scope: str | None, flips: bool) -> dict[str, Any]:
-    given = {"duplicates": preset, "scope": scope, "flips": flips or None}
-    known = {name: value for name, value in given.items() if value is not None}
-    parse_options(known)
-    return known
+    return {name.strip(): value.strip() for name, value in pairs.items()}
 
 
 def _chosen(sources: str | None) -> list[str]:
     return [] if sources is None else list(dict.fromkeys(name.strip() for name in sources.split(",")))
 
 
-def _rights(policy: str | None) -> dict[str, Any]:
-    return {} if policy is None else {"rights": parse_policy(policy)}
-
-
-def _title(name: str | None, keywords: list[str]) -> str:
-    if name is None:
-        return ", ".join(keywords)[:NAME_LENGTH]
-    if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
-        raise UsageError(f"--name: expected 1 to {NAME_LENGTH} printable characters")
-    return name.strip()
-
-
-def _store(path: Path) -> str:
-    """Puts a list into storage, beside others like it, for retention takes old ones away; returns its key."""
-    plain = path.name.lower().removesuffix(".gz")
-    key = f"lists/{uuid4().hex}{Path(plain).suffix}{path.name.lower().removeprefix(plain)}"
-    run(open_storage(config()).put_file(key, path, "application/octet-stream"))
-    return key
-
-
-async def _project(connection: AsyncConnection, wanted: int | None) -> int:
-    known = await overview.project_ids(connection)
-    if wanted is not None:
-        if wanted not in known:
-            raise UsageError(f"there is no project {wanted}")
-        return wanted
-    if len(known) != 1:
-        raise UsageError(f"--project: say which, there are {len(known)}" if known else "there is no project yet")
-    return known[0]
+def _list_key(path: Path) -> str:
+    """Where a list is to be stored. Raises `UsageError` saying what is wrong with it."""
+    next(read_lines(path), None)
+    return list_key("lists", path.name)
 
 
 @app.command(name="list")

@@ -1,4 +1,4 @@
-"""`pixcrawler up`, `demo`, `dispatcher` and `exporter`."""
+"""`pixcrawler up`, `demo`, `dispatcher`, `exporter` and `api`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ Service = Callable[[str, Config, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def up() -> None:
-    """Run everything on this machine: a database if DATABASE_URL is unset, Scrapyd, dispatcher and exporter."""
+    """Run everything on this machine: a database if DATABASE_URL is unset, Scrapyd, dispatcher, exporter and API."""
     settings = config()
     logs.to_stderr(settings)
     folder = settings.data_dir / "logs"
 
     async def announce_and_wait() -> None:
-        typer.echo(f"PixCrawler runs, Scrapyd at {settings.nodes[0].url}, logs in {folder}; Ctrl-C stops it")
+        typer.echo(
+            f"PixCrawler runs, its API at http://{settings.host}:{settings.port}/docs, Scrapyd at "
+            f"{settings.nodes[0].url}, logs in {folder}; Ctrl-C stops it"
+        )
         await asyncio.Event().wait()
 
     with calm_exit(database(settings)) as url, suppress(KeyboardInterrupt):
@@ -72,6 +75,14 @@ def exporter() -> None:
     from pixcrawler.export.loop import run as pack
 
     _run_service(pack)
+
+
+def api() -> None:
+    """Serve the REST API at HOST and PORT, until stopped."""
+    from pixcrawler.api.service import run as answer
+    from pixcrawler.sources import catalogue, descriptions
+
+    _run_service(partial(answer, catalogue=catalogue(), descriptions=descriptions()))
 
 
 def _together(*services: Service) -> Service:

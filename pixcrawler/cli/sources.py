@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.cli.access import AsJson, query, run
 from pixcrawler.cli.display import console, shown, table
-from pixcrawler.config import config, source_key
+from pixcrawler.config import config
 from pixcrawler.db import sources as checked
 from pixcrawler.db.embedded import is_there
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import Health
+from pixcrawler.source_facts import facts, has_key
 from pixcrawler.terms import Source
 
 CHECKS_AT_ONCE = 4  # each is a process, and none asks the host of another
@@ -48,7 +49,7 @@ def sources(context: typer.Context, as_json: AsJson = False) -> None:
     known = catalogue()
     checks = query(checked.checks) if is_there(config()) else {}
     if as_json:
-        data = [as_data(source, description(name), checks.get(name)) for name, source in known.items()]
+        data = [facts(source, description(name), checks.get(name), config()) for name, source in known.items()]
         typer.echo(json.dumps(data, indent=2, default=str))
         return
     rows = [_row(source, checks.get(name)) for name, source in known.items()]
@@ -81,11 +82,7 @@ def _unaskable(source: Source) -> str | None:
     """Why a source has no golden query, or must not be asked."""
     if source.needs_list:
         return "it goes where a list says"
-    return source.refusal(config().accept_terms, has_key=_has_key(source))
-
-
-def _has_key(source: Source) -> bool:
-    return source.key is None or source_key(source.key) is not None
+    return source.refusal(config().accept_terms, has_key=has_key(source))
 
 
 async def _check_all(names: Sequence[str]) -> list[Check]:
@@ -135,25 +132,8 @@ def _row(source: Source, check: Any) -> tuple[object, ...]:
 def _needs(source: Source) -> list[str]:
     needs = []
     if source.key:
-        needs.append(f"{source.key.variable} ({'set' if _has_key(source) else 'not set'})")
+        needs.append(f"{source.key.variable} ({'set' if has_key(source) else 'not set'})")
     if source.terms.consent:
         given = "given" if source.name in config().accept_terms else "not given"
         needs.append(f"consent to its terms ({given})")
     return [*needs, *(["a list"] if source.needs_list else [])]
-
-
-def as_data(source: Source, description: str, check: Any) -> dict[str, Any]:
-    """All that is known of a source, for programs; of its key only the variable."""
-    health = {"state": check.state, "reason": check.reason, "checked_at": check.checked_at} if check else None
-    return {
-        "name": source.name,
-        "description": description,
-        "key": {"variable": source.key.variable, "present": _has_key(source)} if source.key else None,
-        "terms": asdict(source.terms),
-        "consent": source.name in config().accept_terms if source.terms.consent else None,
-        "cap": source.cap,
-        "needs_list": source.needs_list,
-        "fields": list(source.fields),
-        "filters": {name: list(values) for name, values in source.filters.items()},
-        "check": health,
-    }

@@ -6,8 +6,9 @@ gives back what was not kept. So the transactions of an account always sum to it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, case, func, insert, literal,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import jobs
+from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import credit_accounts, credit_transactions
 from pixcrawler.jobs import JOBS_AT_WORK
 
@@ -49,6 +51,31 @@ class Funds:
         return self.balance + self.held
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an owner has and has used lately."""
+
+    current_balance: int
+    held: int  # for jobs at work
+    monthly_usage: int
+    average_daily_usage: float
+    monthly_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A change of a balance."""
+
+    id: UUID
+    type: str  # purchase, usage, refund, bonus
+    description: str
+    amount: int  # negative: usage
+    balance_after: int
+    status: str  # completed, pending, failed, cancelled
+    crawl_job_id: int | None
+    created_at: datetime
+
+
 def held(owner: ColumnElement[Any]) -> ScalarSelect[Any]:
     """The credits held for the jobs of an owner that are at work."""
     other = jobs.alias()
@@ -68,6 +95,26 @@ async def of(connection: AsyncConnection, owner: UUID) -> Funds:
     statement = select(credit_accounts.c.current_balance, held(credit_accounts.c.user_id))
     row = (await connection.execute(statement.where(credit_accounts.c.user_id == owner))).one_or_none()
     return Funds(*row) if row else Funds(0, 0)
+
+
+async def account(connection: AsyncConnection, owner: UUID) -> Account:
+    """An owner's account; empty without one."""
+    columns = credit_accounts.c["current_balance", "monthly_usage", "average_daily_usage", "monthly_limit"]
+    statement = select(*columns, held(credit_accounts.c.user_id).label("held"))
+    row = (await connection.execute(statement.where(credit_accounts.c.user_id == owner))).one_or_none()
+    return Account(**row._mapping) if row else Account(0, 0, 0, 0, 0)
+
+
+async def transactions(
+    connection: AsyncConnection, owner: UUID, after: Sequence[Any] | None, limit: int
+) -> list[Transaction]:
+    """The newest transactions of an owner after a place, one more than `limit` if there are."""
+    columns = credit_transactions.c["id", "type", "description", "amount", "balance_after", "status", "created_at"]
+    job = credit_transactions.c.metadata["crawl_job_id"].as_integer().label("crawl_job_id")
+    mine = select(*columns, job).where(credit_transactions.c.user_id == owner)
+    key = [credit_transactions.c.created_at, credit_transactions.c.id]
+    rows = await connection.execute(newest_first(mine, key, after, limit))
+    return [Transaction(**row._mapping) for row in rows]
 
 
 async def may_start(connection: AsyncConnection, owner: UUID, funds: Funds, jobs_by_credits: Mapping[int, int]) -> bool:

@@ -274,6 +274,27 @@ outbox = Table(
     Index("outbox_due", "not_before", postgresql_where=text("state = 'pending'")),
 )
 
+# Nobody misses it after a crash, so nobody waits for a disk.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("subject", Text, primary_key=True),  # "user:<uuid>", "key:<uuid>", "address:<ip>", …
+    Column("minute", BigInteger, nullable=False),  # since the epoch
+    Column("used", Integer, nullable=False),  # in that minute
+    Column("before", Integer, nullable=False, server_default="0"),  # in the one before
+    prefixes=["UNLOGGED"],
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", Uuid, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request", Text, nullable=False),  # its SHA-256
+    Column("answer", JSONB(none_as_null=True)),
+    _timestamp("created_at", required=True),
+)
+
 FUNNEL_ADDS_UP = """
 CREATE FUNCTION crawler.funnel_adds_up(funnel jsonb) RETURNS boolean IMMUTABLE STRICT LANGUAGE sql AS $$
     SELECT coalesce((funnel->>'found')::bigint = (funnel->>'kept')::bigint

@@ -79,8 +79,10 @@ def address(url: URL) -> str:
     return f"{host if isinstance(host, str) else ','.join(host)}{port}/{url.database or url.username or ''}"
 
 
-def create(url: str, *, application_name: str, pool_size: int, lock_seconds: float | None = None) -> AsyncEngine:
-    """An engine that opens at most `pool_size` connections, none before the first use, and keeps one.
+def create(
+    url: str, *, application_name: str, pool_size: int, kept: int = 1, lock_seconds: float | None = None
+) -> AsyncEngine:
+    """An engine that opens at most `pool_size` connections, none before the first use, and keeps `kept` of them.
 
     The others last as long as they are in use: what many processes might need one day, the database seldom has.
     Whoever must not wait for a lock longer than `lock_seconds` gets 55P03 instead.
@@ -88,8 +90,8 @@ def create(url: str, *, application_name: str, pool_size: int, lock_seconds: flo
     target = normalized(url)
     engine = create_async_engine(
         target,
-        pool_size=1,
-        max_overflow=pool_size - 1,
+        pool_size=kept,
+        max_overflow=pool_size - kept,
         pool_pre_ping=True,
         connect_args=_connect_arguments(target, application_name),
         json_deserializer=_from_json,

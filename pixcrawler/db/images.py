@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import images
 from pixcrawler.items import ImageItem
 from pixcrawler.rights import licence_of
@@ -117,3 +120,64 @@ async def keys_among(connection: AsyncConnection, job: int, keys: Sequence[str])
     """Those of the storage keys that are of kept pictures of the job."""
     key = images.c.metadata["storage_key"].astext
     return set((await connection.scalars(select(key).where(_kept(job), key.in_(keys)))).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A kept picture: what it is, where it is from, and whose."""
+
+    id: int
+    url: str
+    filename: str
+    width: int | None
+    height: int | None
+    size: int | None  # bytes
+    format: str | None
+    sha256: str | None
+    storage_key: str | None
+    source: str | None
+    keyword: str | None
+    page_url: str | None
+    title: str | None
+    creator: str | None
+    creator_url: str | None
+    license: str | None  # as the source says
+    license_id: str | None  # as we understand it
+    license_url: str | None
+    attribution: str | None
+    created_at: datetime
+
+
+TOLD = (
+    *("storage_key", "source", "keyword", "page_url", "title", "creator", "creator_url", "license", "license_id"),
+    *("license_url", "attribution"),
+)
+
+
+async def page(
+    connection: AsyncConnection,
+    job: int,
+    after: Sequence[Any] | None,
+    limit: int,
+    *,
+    format: str | None = None,  # noqa: A002 the column's name
+    **told: str | None,
+) -> list[Image]:
+    """The newest kept pictures of a job after a place, one more than `limit` if there are.
+
+    Those of a format, or of a `source`, `keyword` or `license_id`, if given.
+    """
+    statement = select(
+        *images.c["id", "filename", "width", "height", "format", "created_at"],
+        images.c.original_url.label("url"),
+        images.c.file_size.label("size"),
+        images.c.hash.label("sha256"),
+        *(images.c.metadata[name].as_string().label(name) for name in TOLD),
+    ).where(_kept(job))
+    if format is not None:
+        statement = statement.where(images.c.format == format)
+    for name, value in told.items():
+        if value is not None:
+            statement = statement.where(images.c.metadata[name].as_string() == value)
+    rows = await connection.execute(newest_first(statement, [images.c.id], after, limit))
+    return [Image(**row._mapping) for row in rows]

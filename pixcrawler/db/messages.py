@@ -85,13 +85,20 @@ async def _tell(
     await outbox.post(connection, owner=owner, channels=channels, message={"id": number, **row})
 
 
-async def log(connection: AsyncConnection, owner: UUID | None, job: int, action: str, details: dict[str, Any]) -> None:
-    """Adds a line to the activity log."""
+async def log(
+    connection: AsyncConnection,
+    owner: UUID | None,
+    number: int,
+    action: str,
+    details: dict[str, Any],
+    resource: str = "crawl_job",
+) -> None:
+    """Adds a line to the activity log, about the job or other `resource` of this number."""
     row = {
         "user_id": owner,
         "action": action,
-        "resource_type": "crawl_job",
-        "resource_id": str(job),
+        "resource_type": resource,
+        "resource_id": str(number),
         "metadata": details,
     }
     await connection.execute(insert(activity_logs).values(row))

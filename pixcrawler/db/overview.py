@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Select, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, case, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import attempts, candidates, exports, jobs, runs
+from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import crawl_jobs, projects
 from pixcrawler.jobs import TERMINAL_JOBS, Funnel, JobState
 
@@ -79,8 +81,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A dataset file, wanted or made."""
+    """A dataset, wanted or made."""
 
+    id: int
     version: int
     format: str
     tier: str
@@ -106,6 +109,32 @@ class Overview:
     funnel: Funnel
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is, as its row in `public` says: cheap to ask for, and told once a second."""
+
+    id: int
+    status: str
+    state: str
+    progress: int  # percent
+    asked: int
+    kept: int
+    total_images: int
+    downloaded_images: int
+    valid_images: int
+    total_chunks: int
+    active_chunks: int
+    completed_chunks: int
+    failed_chunks: int
+    outcome: str | None
+    reason: str | None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in TERMINAL_JOBS
+
+
 async def all_jobs(connection: AsyncConnection) -> list[Job]:
     """Every job, the newest first."""
     rows = await connection.execute(_jobs().order_by(crawl_jobs.c.id.desc()))
@@ -120,10 +149,67 @@ async def newest_jobs(connection: AsyncConnection, limit: int, status: str | Non
     return [Job(**row._mapping) for row in await connection.execute(statement)]
 
 
-async def overview(connection: AsyncConnection, job: int) -> Overview | None:
-    """Everything about one job. None: there is no such job. Must be the first question of its transaction."""
+async def page(
+    connection: AsyncConnection,
+    owner: UUID,
+    after: Sequence[Any] | None,
+    limit: int,
+    *,
+    status: str | None = None,
+    project: int | None = None,
+) -> list[Job]:
+    """The newest jobs of an owner after a place, one more than `limit` if there are."""
+    statement = _jobs().where(of(owner))
+    if status is not None:
+        statement = statement.where(crawl_jobs.c.status == status)
+    if project is not None:
+        statement = statement.where(crawl_jobs.c.project_id == project)
+    rows = await connection.execute(newest_first(statement, [crawl_jobs.c.id], after, limit))
+    return [Job(**row._mapping) for row in rows]
+
+
+def of(owner: UUID) -> ColumnElement[bool]:
+    """Whether a row of `crawl_jobs` is in a project that an owner has, and has not deleted."""
+    theirs = select(projects.c.id).where(projects.c.user_id == owner, projects.c.status != "deleted")
+    return crawl_jobs.c.project_id.in_(theirs)
+
+
+async def job_of(connection: AsyncConnection, job: int, owner: UUID) -> Job | None:
+    """One of an owner's jobs."""
+    row = (await connection.execute(_jobs().where(crawl_jobs.c.id == job, of(owner)))).one_or_none()
+    return Job(**row._mapping) if row else None
+
+
+async def is_of(connection: AsyncConnection, job: int, owner: UUID) -> bool:
+    """Whether an owner has such a job."""
+    return await connection.scalar(select(crawl_jobs.c.id).where(crawl_jobs.c.id == job, of(owner))) is not None
+
+
+async def exports_of(connection: AsyncConnection, job: int) -> list[Export]:
+    """The dataset files of a job, the oldest first."""
+    return await _exports(connection, job)
+
+
+async def progress(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Progress]:
+    """How far these jobs are, as many as there still are."""
+    counted = (
+        *("total_images", "downloaded_images", "valid_images"),
+        *("total_chunks", "active_chunks", "completed_chunks", "failed_chunks"),
+    )
+    wanted = ("id", "status", "state", "progress", "asked", "kept", "outcome", "reason")
+    seen = _jobs().add_columns(*crawl_jobs.c[counted]).where(crawl_jobs.c.id.in_(ids)).subquery()
+    rows = await connection.execute(select(*seen.c[(*wanted, *counted)]))
+    return {row.id: Progress(**row._mapping) for row in rows}
+
+
+async def overview(connection: AsyncConnection, job: int, owner: UUID | None = None) -> Overview | None:
+    """Everything about one job. None: there is no such job (of this owner).
+
+    Must be the first question of its transaction.
+    """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    row = (await connection.execute(_jobs().where(crawl_jobs.c.id == job))).one_or_none()
+    mine = _jobs().where(crawl_jobs.c.id == job)
+    row = (await connection.execute(mine if owner is None else mine.where(of(owner)))).one_or_none()
     if row is None:
         return None
     funnels = await _funnels(connection, job)
@@ -193,6 +279,10 @@ async def _attempts(connection: AsyncConnection, job: int) -> list[Attempt]:
 
 
 async def _exports(connection: AsyncConnection, job: int) -> list[Export]:
-    wanted = (field.name for field in fields(Export))
-    statement = select(*(exports.c[name] for name in wanted)).where(exports.c.job == job).order_by(exports.c.version)
-    return [Export(**row._mapping) for row in await connection.execute(statement)]
+    statement = select(exports).where(exports.c.job == job).order_by(exports.c.version)
+    return [told(row) for row in await connection.execute(statement)]
+
+
+def told(export: Any) -> Export:
+    """What is told of a row of `crawler.exports`."""
+    return Export(*(getattr(export, field.name) for field in fields(Export)))

@@ -73,6 +73,8 @@ def make_dataset(config: Config, watch: Watch, replicas: Sequence[Replica] = ())
         "data_dir": config.data_dir / "demo",
         "database_url": None,
         "scrapyd_nodes": (f"http://127.0.0.1:{free_port()}#2",),
+        "host": "127.0.0.1",
+        "port": free_port(),
     }
     settings = config.model_copy(update=changes)
     logs = settings.data_dir / "logs"

@@ -6,17 +6,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from pixcrawler import duplicates, quality
 from pixcrawler.config import Config
 from pixcrawler.db import accounts, crawl_jobs, jobs, locks, messages
 from pixcrawler.db.engine import transaction
 from pixcrawler.dispatcher.steps import for_each
 from pixcrawler.errors import UsageError
-from pixcrawler.export_options import ExportOptions
-from pixcrawler.filters import parse_filters
-from pixcrawler.jobs import ExportFormat, JobState, parse_formats, parse_keywords, parse_max_images
-from pixcrawler.rights import Policy, parse_policy
-from pixcrawler.terms import Catalogue, choose
+from pixcrawler.jobs import JobState, parse_keywords, parse_max_images
+from pixcrawler.orders import parse_options
+from pixcrawler.terms import Catalogue
 
 AT_ONCE = 50  # rows looked at in one tick
 
@@ -46,7 +43,7 @@ async def _claim(connection: AsyncConnection, config: Config, catalogue: Catalog
         keywords = parse_keywords(row.keywords)
         requested = parse_max_images(row.max_images)
         given = row.options or {}
-        options = {**given, **_options(config, catalogue, given)}
+        options = {**given, **parse_options(catalogue, config, given)}
     except UsageError as error:
         return await _refuse(connection, config, row, str(error))
     await locks.take(connection, f"owner:{row.owner}")
@@ -73,31 +70,6 @@ async def _claim(connection: AsyncConnection, config: Config, catalogue: Catalog
         return False
     await messages.log(connection, row.owner, row.id, "START_CRAWL_JOB", {"keywords": keywords, "asked": asked})
     return True
-
-
-def _options(config: Config, catalogue: Catalogue, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a job that are known, checked. Raises `UsageError`."""
-    filters = parse_filters(given.get("filters") or {})
-    return {
-        "sources": choose(
-            catalogue,
-            given.get("sources") or (),
-            defaults=config.default_sources,
-            accepted=config.accept_terms,
-            filters=filters,
-            with_list=bool(given.get("list")),
-        ),
-        "quality": _quality(given),
-        "rights": parse_policy(given.get("rights", Policy.ANY)),
-        "filters": filters,
-        "formats": parse_formats(given.get("formats") or [ExportFormat.ZIP]),
-        "export": ExportOptions.parse(given.get("export") or {}).to_json(),
-        **duplicates.parse_options(given),
-    }
-
-
-def _quality(options: dict[str, Any]) -> str:
-    return quality.parse_preset(str(options.get("quality") or quality.DEFAULT))
 
 
 async def _refuse(connection: AsyncConnection, config: Config, row: Any, reason: str) -> bool:

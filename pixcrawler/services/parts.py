@@ -1,4 +1,4 @@
-"""The parts `pixcrawler up` consists of: one Scrapyd node, a dispatcher and an exporter."""
+"""The parts `pixcrawler up` consists of: one Scrapyd node, a dispatcher, an exporter and the API."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from base64 import b64encode
 from collections.abc import Mapping
 from configparser import ConfigParser
 from contextlib import closing
+from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pixcrawler
+from pixcrawler.api.addresses import require_safe
 from pixcrawler.config import Config, Node
 from pixcrawler.errors import UsageError
 from pixcrawler.services.supervisor import Part
@@ -29,7 +31,7 @@ ANSWER_SECONDS = 30.0  # a node that has just started on a busy machine
 def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[Part]]:
     """The stages that serve the database at `url`, with `env` on top of our own environment.
 
-    The first of SCRAPYD_NODES is the node to start. Raises `UsageError` if it is elsewhere or its port is taken.
+    The first of SCRAPYD_NODES is the node to start. Raises `UsageError` if it is elsewhere, or a port is taken.
     """
     node = config.nodes[0]
     host, port = _address_here(node)
@@ -42,6 +44,7 @@ def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[P
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
     }
     shared = {**os.environ, **settings, **env}
+    api = _api(shared, config)
     scrapyd = Part(
         "scrapyd",
         # Its pid file would keep a node from starting once another process has that pid.
@@ -50,13 +53,22 @@ def local_parts(config: Config, url: str, env: Mapping[str, str]) -> list[list[P
         home,
         answers=lambda: _answers(node, host, port),
     )
-    return [[scrapyd], [_service(name, shared, config, place) for place, name in enumerate(("dispatcher", "exporter"))]]
+    services = [_service(name, shared, config, place) for place, name in enumerate(("dispatcher", "exporter"))]
+    return [[scrapyd], [*services, api]]
 
 
 def _service(command: str, env: Mapping[str, str], config: Config, place: int) -> Part:
     """A service, whose metrics are `place` ports behind the first."""
     metrics = {"PIXCRAWLER_METRICS_PORT": str(config.metrics_port + place)} if config.metrics_port else {}
     return Part(command, [sys.executable, "-m", "pixcrawler.cli", command], {**env, **metrics}, config.data_dir)
+
+
+def _api(env: Mapping[str, str], config: Config) -> Part:
+    require_safe(config)
+    if not _is_free(config.port, config.host):
+        raise UsageError(f"PORT={config.port} is taken: end what uses it, or name another one")
+    part = _service("api", {**env, "HOST": config.host, "PORT": str(config.port)}, config, 2)
+    return replace(part, answers=lambda: _listens(config.host, config.port))
 
 
 def _address_here(node: Node) -> tuple[str, int]:
@@ -108,6 +120,14 @@ def _write_scrapyd_home(home: Path, slots: int, port: int) -> None:
             scrapyd.write(file)
     except OSError as error:
         raise UsageError(f"{home} cannot be written: {error.strerror}") from None
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), ANSWER_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _answers(node: Node, host: str, port: int) -> bool:

@@ -52,17 +52,23 @@ async def _put(storage: Storage, key: str, body: bytes, content_type: str) -> No
         await storage.put(key, body, content_type)
 
 
+async def attempts(storage: Storage, job: int) -> list[tuple[int, int]]:
+    """Run and number of the attempts of a job whose logs are there, in order."""
+    names = (ATTEMPT.fullmatch(key.rpartition("/")[2]) for key in await storage.list(folder(job)))
+    return sorted((int(name[1]), int(name[2])) for name in names if name)
+
+
 async def read(storage: Storage, job: int, run: int | None = None) -> list[RunLog]:
     """The logs of a job, or of one of its runs, in order."""
-    keys = set(await storage.list(folder(job)))
-    known = sorted((int(name[1]), int(name[2])) for key in keys if (name := ATTEMPT.fullmatch(key.rpartition("/")[2])))
-    return [await _read(storage, job, *attempt, keys) for attempt in known if run in (None, attempt[0])]
+    known = await attempts(storage, job)
+    return [await read_one(storage, job, *attempt) for attempt in known if run in (None, attempt[0])]
 
 
-async def _read(storage: Storage, job: int, run: int, attempt: int, keys: set[str]) -> RunLog:
+async def read_one(storage: Storage, job: int, run: int, attempt: int) -> RunLog:
+    """The log of an attempt that is there."""
     name = f"{folder(job)}{run}-{attempt}"
     log = gzip.decompress(await storage.get(f"{name}.log.gz")).decode(errors="replace")
-    stats = json.loads(await storage.get(f"{name}.json")) if f"{name}.json" in keys else {}
+    stats = json.loads(await storage.get(f"{name}.json")) if await storage.exists(f"{name}.json") else {}
     return RunLog(run, attempt, log, stats)
 
 

@@ -142,7 +142,7 @@ WRONG = {
     "an unknown policy": ({"rights": "free"}, "rights: expected any, known"),
     "an unknown preset": ({"quality": "harsh"}, "no preset 'harsh'"),
     "an unknown project": ({"project": 4711}, "4711"),
-    "a long name": ({"name": "x" * 101}, "--name"),
+    "a long name": ({"name": "x" * 101}, "name: expected 1 to 100"),
     "a missing list": ({"list": "nowhere.txt"}, "nowhere.txt"),
     "a folder as list": ({"list": "folder.txt"}, "folder.txt"),
     "an empty list": ({"list": "empty.txt"}, "empty.txt"),
@@ -173,7 +173,7 @@ def test_create_wants_to_know_which_of_several_projects(cli: Any, sql: Any) -> N
         "INSERT INTO public.projects (name, user_id) SELECT 'Other', user_id FROM public.projects RETURNING id"
     )
     refused = create(cli)
-    assert (refused.status, "--project" in refused.err) == (2, True)
+    assert (refused.status, "project: say which" in refused.err) == (2, True)
     assert create(cli, project=second).status == 0
     assert sql("SELECT project_id FROM public.crawl_jobs") == [(second,)]
 

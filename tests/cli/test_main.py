@@ -18,7 +18,7 @@ def test_without_a_command_it_helps(cli: Any) -> None:
     assert "up" in result.out + result.err
 
 
-@pytest.mark.parametrize("command", ["up", "demo", "dispatcher", "exporter", "db", "jobs", "export", "sources"])
+@pytest.mark.parametrize("command", ["up", "demo", "dispatcher", "exporter", "api", "db", "jobs", "export", "sources"])
 def test_every_command_explains_itself(cli: Any, command: str) -> None:
     result = cli(command, "--help")
     assert (result.status, result.err) == (0, "")

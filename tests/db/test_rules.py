@@ -54,6 +54,8 @@ crawler.exports                  -      -       -      -             s
 crawler.hosts                    -      -       -      -             siu
 crawler.sources                  -      -       -      -             -
 crawler.outbox                   -      -       -      -             -
+crawler.rate_limits              -      -       -      -             -
+crawler.idempotency_keys         -      -       -      -             -
 """
 
 ROLES = {  # column of the matrix → role, and the user whose token the request carries
@@ -130,6 +132,12 @@ TABLES = {
     "crawler.hosts": ("host <> ''", "reason", "(host, not_before, reason) VALUES ('new', now(), 'new')"),
     "crawler.sources": ("name <> ''", "reason", "(name, state, report) VALUES ('new', 'ok', '{}')"),
     "crawler.outbox": ("owner = %(user)s", "tries", "(owner, channel, message) VALUES (%(user)s, 'email', '{}')"),
+    "crawler.rate_limits": ("subject <> ''", "used", "(subject, minute, used) VALUES ('new', 1, 1)"),
+    "crawler.idempotency_keys": (
+        "owner = %(user)s",
+        "request",
+        "(owner, key, request) VALUES (%(user)s, 'new', 'r')",
+    ),
 }
 # What says whose a row is; in schema crawler nobody's.
 OWNER_COLUMNS = {
@@ -157,6 +165,8 @@ INSERT INTO crawler.jobs (id, state, keywords, asked)
 INSERT INTO crawler.outbox (owner, channel, message) VALUES (%(user)s, 'email', '{}');
 INSERT INTO crawler.hosts (host, not_before, reason) VALUES ('h', now(), 'r') ON CONFLICT DO NOTHING;
 INSERT INTO crawler.sources (name, state, report) VALUES ('s', 'ok', '{}') ON CONFLICT DO NOTHING;
+INSERT INTO crawler.rate_limits (subject, minute, used) VALUES ('s', 1, 1) ON CONFLICT DO NOTHING;
+INSERT INTO crawler.idempotency_keys (owner, key, request) VALUES (%(user)s, 'k', 'r') ON CONFLICT DO NOTHING;
 """
 OF_JOB = """
 INSERT INTO crawler.runs (job, generation, source, slices, state) VALUES (%(job)s, 1, 's', '{}', 'running');

@@ -37,6 +37,7 @@ class System:
             "PIXCRAWLER_BASE_URL_OPENVERSE": source,
             "PIXCRAWLER_ALLOW_HOSTS": "127.0.0.1",
             "SCRAPYD_NODES": f"{self.node}#2",
+            "PORT": str(free_port()),
             # A fifth of the real ones: what dies is noticed soon.
             "PIXCRAWLER_HEARTBEAT_SECONDS": "2",
             "PIXCRAWLER_LEASE_SECONDS": "9",

@@ -35,6 +35,7 @@ def up(database_url: str, data_dir: Path) -> Iterator[Up]:
 
     def run(**variables: str) -> subprocess.Popen[str]:
         ours = {"DATABASE_URL": database_url, "PIXCRAWLER_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
+        ours["PORT"] = str(free_port())
         command = [sys.executable, "-m", "pixcrawler.cli", "up"]
         env = {**os.environ, **ours, **variables}
         started.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
@@ -63,17 +64,21 @@ def parts_of(process: subprocess.Popen[str]) -> dict[str, psutil.Process]:
 
 
 def test_up_serves_and_stops_without_a_trace(up: Up, data_dir: Path) -> None:
-    port = free_port()
-    process = up(SCRAPYD_NODES=f"http://127.0.0.1:{port}#3")
-    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    port, api_port = free_port(), free_port()
+    process = up(SCRAPYD_NODES=f"http://127.0.0.1:{port}#3", PORT=str(api_port))
+    said = process.stdout.readline()
+    assert f"http://127.0.0.1:{port}" in said
+    assert f"http://127.0.0.1:{api_port}" in said
     parts = parts_of(process)
-    assert sorted(parts) == ["dispatcher", "exporter", "scrapyd"]
+    assert sorted(parts) == ["api", "dispatcher", "exporter", "scrapyd"]
+    assert ask(api_port, "/api/v1/health/") == {"status": "ok"}
     assert ask(port, "/daemonstatus.json")["status"] == "ok"
     assert ask(port, "/health.json")["problems"] == []
     process.send_signal(signal.SIGINT)
     assert (process.wait(), process.stderr.read()) == (0, "")
     assert not any(part.is_running() for part in parts.values())
     assert sorted(log.name for log in (data_dir / "logs").glob("*.log")) == [
+        "api.log",
         "dispatcher.log",
         "exporter.log",
         "scrapyd.log",
@@ -111,9 +116,12 @@ def test_a_taken_port_is_one_line(up: Up) -> None:
         port = taken.getsockname()[1]
         process = up(SCRAPYD_NODES=f"http://127.0.0.1:{port}")
         assert process.wait() == 2
+        other = up(SCRAPYD_NODES=f"http://127.0.0.1:{free_port()}", PORT=str(port))
+        assert other.wait() == 2
     assert process.stderr.read() == (
         f"pixcrawler: port {port} is taken: end what uses it, or name another one in SCRAPYD_NODES\n"
     )
+    assert other.stderr.read() == f"pixcrawler: PORT={port} is taken: end what uses it, or name another one\n"
 
 
 def test_a_database_that_lacks_a_column_is_one_line(up: Up, database_url: str) -> None:
@@ -135,7 +143,8 @@ def test_the_first_node_must_be_here(settings_env: Any, data_dir: Path, node: st
 
 def test_the_node_has_the_projects_settings_and_its_own_folders(settings_env: Any, data_dir: Path) -> None:
     port = free_port()
-    settings_env(SCRAPYD_NODES=f"http://127.0.0.1:{port}#5", PIXCRAWLER_DATA_DIR=str(data_dir))
+    folder = {"PIXCRAWLER_DATA_DIR": str(data_dir), "PORT": str(free_port())}
+    settings_env(SCRAPYD_NODES=f"http://127.0.0.1:{port}#5", **folder)
     (scrapyd,), _ = local_parts(config(), "postgresql://nowhere", {"PIXCRAWLER_MIN_SIDE": "9"})
     written, project = ConfigParser(interpolation=None), ConfigParser(interpolation=None)
     written.read(scrapyd.cwd / "scrapyd.conf")
