@@ -42,6 +42,9 @@ POINTS = {
     "exporter.stored": "a dataset is stored, and not published",
     "exporter.published": "a dataset is published",
     "moving.published": "a dataset is published in its new tier, and its files in the old one are still there",
+    "takedown.booked": "something is taken back, and nothing of it removed",
+    "takedown.entombed": "its fingerprints are kept out, and nothing is removed",
+    "takedown.removed": "rows of pictures are gone, and their files are still there",
 }
 REFUSALS = {
     "database.serialization": "40001",

@@ -163,6 +163,7 @@ class Reason(StrEnum):
     CANCELLED = "cancelled"
     ABANDONED = "abandoned"  # its run failed
     PAUSED = "paused"  # its host asked for a pause
+    WITHDRAWN = "withdrawn"  # was taken back, by whoever may
 
 
 # A later run or generation may take these again.

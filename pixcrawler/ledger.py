@@ -62,6 +62,8 @@ class Ledger(Protocol):
     async def duplicate_of(self, item: ImageItem) -> Reason | None:
         """DUPLICATE_BYTES or NEAR_DUPLICATE of a picture kept in the scope, as far as this process knows.
 
+        WITHDRAWN if it is a copy of one that was taken back.
+
         None also for a copy that `keep` may keep in place of the other.
         """
 

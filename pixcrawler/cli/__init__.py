@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from pixcrawler.cli import copies, database, datasets, jobs, run_logs, services, sources
+from pixcrawler.cli import copies, database, datasets, jobs, run_logs, services, sources, takedowns
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.services import unwind_on_signals
@@ -29,6 +29,7 @@ app.command()(datasets.export)
 app.command()(datasets.tier)
 app.command()(datasets.retention)
 app.command()(copies.duplicates)
+app.command()(takedowns.takedown)
 app.add_typer(sources.app)
 
 

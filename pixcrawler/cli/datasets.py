@@ -97,7 +97,7 @@ def retention(
             await rules.carry_out(due)
         return due
 
-    due = _with_engine(work)
+    due = with_engine(work)
     for line in _told(due):
         typer.echo(line)
     if not due:
@@ -120,7 +120,7 @@ def _obtain(job: int, question: Question) -> Any:
         return row
 
     try:
-        return _with_engine(work)
+        return with_engine(work)
     except ExportFailed as error:
         typer.echo(f"pixcrawler: {shown(str(error))}", err=True)
         raise typer.Exit(1) from None
@@ -131,7 +131,8 @@ def _stage(row: Any) -> str:
     return f"job {row.job}: {row.format}, version {row.version}{wanted}: {row.state}, {row.progress} %"
 
 
-def _with_engine(work: Callable[[AsyncEngine], Awaitable[Any]]) -> Any:
+def with_engine(work: Callable[[AsyncEngine], Awaitable[Any]]) -> Any:
+    """Does something with the configured database, or with the embedded one, in transactions of its own."""
     faults.arm()
     logging.getLogger("pixcrawler").addHandler(logging.NullHandler())  # what matters is raised, or in the row
 

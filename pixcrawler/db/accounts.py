@@ -157,7 +157,9 @@ async def complete(connection: AsyncConnection, transaction: UUID) -> int:
     return -(amount or 0)
 
 
-async def give_back(connection: AsyncConnection, account: UUID, owner: UUID, job: Any, refund: int) -> int:
+async def give_back(
+    connection: AsyncConnection, account: UUID, owner: UUID, job: Any, refund: int, *, why: str = "not kept"
+) -> int:
     """Adds `refund` credits to a locked account, and the usage of this month and day. Returns the balance."""
     about = {"account": account, "owner": owner, "refund": refund}
     balance: int = (await connection.execute(REFRESH, about)).scalar_one()
@@ -166,7 +168,7 @@ async def give_back(connection: AsyncConnection, account: UUID, owner: UUID, job
             "account_id": account,
             "user_id": owner,
             "type": "refund",
-            "description": f"Images of “{job.name}” that were not kept",
+            "description": f"Images of “{job.name}” that were {why}",
             "amount": refund,
             "balance_after": balance,
             "metadata": {"crawl_job_id": job.id},

@@ -1,7 +1,8 @@
 """The tables of schema `crawler`, which is ours: the truth about every job. Migrated by Alembic.
 
-Locks are taken in this order, everywhere: the scope's advisory lock, jobs (by id), runs, attempts, own rows, the job's
-row in `public.crawl_jobs`, its owner's credit_accounts, then other rows of `public`, one job at a time.
+Locks are taken in this order, everywhere: the advisory locks of what is withdrawn and of the scope, jobs (by id), runs,
+attempts, own rows, the job's row in `public.crawl_jobs`, its owner's credit_accounts, then other rows of `public`, one
+job at a time.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from pixcrawler.jobs import (
     RunState,
     Tier,
 )
+from pixcrawler.takedowns import Kind
 
 metadata = MetaData(schema="crawler")
 now = func.now()
@@ -77,6 +79,7 @@ jobs = Table(
     Column("requested", Integer, nullable=False, server_default="0"),  # by the owner
     Column("asked", Integer, nullable=False),  # of the sources: what the owner's credits pay for
     Column("kept", Integer, nullable=False, server_default="0"),
+    Column("withdrawn", Integer, nullable=False, server_default="0"),  # were kept; nobody gets their positions
     Column("charged", Integer, nullable=False, server_default="0"),  # of the kept ones
     Column("hold", Uuid),  # the pending credit_transactions.id of this generation
     Column("bytes", BigInteger, nullable=False, server_default="0"),  # of the charged images
@@ -185,7 +188,7 @@ candidates = Table(
 fingerprints = Table(
     "fingerprints",
     metadata,
-    Column("scope", Text, primary_key=True),  # "job:7", "project:3", "owner:<uuid>"
+    Column("scope", Text, primary_key=True),  # "job:7", "project:3", "owner:<uuid>", "withdrawn"
     Column("seq", BigInteger, Identity(always=True), primary_key=True),  # assigned under the scope's lock
     Column("job", Integer, nullable=False),
     Column("image_id", Integer, nullable=False),
@@ -234,6 +237,21 @@ exports = Table(
     UniqueConstraint("job", "version", name="exports_version"),
     Index("exports_unfinished", "state", postgresql_where=text("state IN ('pending', 'building')")),
     Index("exports_undeleted", "job", postgresql_where=text("state = 'removed' AND key IS NOT NULL")),
+)
+
+takedowns = Table(
+    "takedowns",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),  # assigned under the lock of what is withdrawn
+    Column("kind", Text, nullable=False),
+    Column("value", Text, nullable=False),  # takedowns.Subject.value
+    Column("url", Text),  # as it was given
+    Column("reason", Text, nullable=False),
+    Column("booked_by", Text, nullable=False),
+    Column("removed", Integer, nullable=False, server_default="0"),  # pictures
+    _timestamp("created_at", required=True),
+    _one_of("kind", Kind),
+    UniqueConstraint("kind", "value", name="takedowns_value"),
 )
 
 hosts = Table(

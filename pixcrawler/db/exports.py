@@ -85,6 +85,14 @@ async def of_generation(connection: AsyncConnection, job: int, generation: int) 
     return list((await connection.execute(statement.order_by(exports.c.id))).all())
 
 
+async def finished(connection: AsyncConnection, of_jobs: Collection[int]) -> dict[int, int]:
+    """How many finished exports each of these jobs has."""
+    statement = select(exports.c.job, func.count()).where(
+        exports.c.job.in_(of_jobs), exports.c.state == ExportState.DONE
+    )
+    return {row[0]: row[1] for row in await connection.execute(statement.group_by(exports.c.job))}
+
+
 async def newest(
     connection: AsyncConnection,
     job: int,

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.db import attempts, candidates, fingerprints, images, jobs, locks, replacing
+from pixcrawler.db import attempts, candidates, fingerprints, images, jobs, locks, replacing, takedowns
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.scopes import Original, Scope, Seen
+from pixcrawler.db.takedowns import Withdrawn
 from pixcrawler.duplicates import ALGORITHM, Match, Standing
 from pixcrawler.errors import LeaseLost
 from pixcrawler.items import ImageItem
@@ -81,6 +82,7 @@ async def decide(
     connection: AsyncConnection,
     claim: Claim,
     scope: Scope,
+    withdrawn: Withdrawn,
     room: Mapping[str, int],
     stored: Sequence[ImageItem],
     rejected: Sequence[Decision],
@@ -92,19 +94,23 @@ async def decide(
     `room` is how many pictures each keyword still wants, `seen` what came of looks before the lock, `mates` which of
     the stored pictures before it each one is a copy of. Safe to repeat after a commit of unknown outcome.
     """
+    await takedowns.share(connection)
     await locks.take(connection, f"scope {scope.name}")
     job = await guard(connection, claim, write=True)
     await scope.refresh(connection)
     known = await candidates.lock(connection, claim.run, [item.key for item in stored])
     decided = {key: decision for key, decision in known.items() if decision is not None}
     undecided = [item for item in stored if item.key not in decided]
+    taken_back = await withdrawn.among(connection, undecided)
+    undecided = [item for item in undecided if item.key not in taken_back]
     choice = _Choice(dict(room), job.asked - job.kept)
     _choose(claim, choice, undecided, await scope.look_again(connection, undecided, seen), mates)
-    kept, vacated = await _keep(connection, claim, scope, choice.places, job.kept)
+    kept, vacated = await _keep(connection, claim, scope, choice.places, job.kept + job.withdrawn)
     renamed = {place.original.image: kept[place.item.key] for place in choice.places if place.original}
     decisions = [
         *(replace(each, duplicate_of=renamed.get(each.duplicate_of or 0, each.duplicate_of)) for each in rejected),
         *(_refused(claim, refusal, kept, renamed) for refusal in choice.refusals),
+        *(Decision(key, Reason.WITHDRAWN, "", received=True) for key in sorted(taken_back)),
         *(Decision(place.item.key, KEPT, "", received=True, image_id=kept[place.item.key]) for place in choice.places),
     ]
     await candidates.decide(connection, claim.run, decisions)

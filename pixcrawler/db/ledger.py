@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -19,10 +19,11 @@ from pixcrawler.db.batching import Batches
 from pixcrawler.db.candidates import Decision
 from pixcrawler.db.keeping import Claim, Decided, JobStopped
 from pixcrawler.db.patience import persist
-from pixcrawler.db.scopes import Scope, Seen, name_of
+from pixcrawler.db.scopes import Original, Scope, Seen, name_of
+from pixcrawler.db.takedowns import Withdrawn
 from pixcrawler.duplicates import Wanted, mates
 from pixcrawler.errors import LeaseLost, UsageError
-from pixcrawler.items import ImageItem
+from pixcrawler.items import ImageItem, Inspection
 from pixcrawler.jobs import (
     KEPT,
     TAIL,
@@ -75,6 +76,7 @@ class PostgresLedger:
         self._timings = timing.measure(self._engine)
         self._claim = Claim(0, int(run), int(attempt), 0, {})
         self._scope = Scope()
+        self._withdrawn = Withdrawn()
         self._seen: dict[str, Seen] = {}  # what came of a look, by the key of a picture not decided yet
         self._kept: dict[str, int] = {}
         self._tails: dict[str, deque[bool]] = {}  # kept or not
@@ -119,6 +121,7 @@ class PostgresLedger:
             decisions = await candidates.last_decisions(connection, self._claim.run, keyword, TAIL)
             self._tails[keyword] = deque((decision == KEPT for decision in decisions), TAIL)
         await self._scope.refresh(connection)
+        await self._withdrawn.refresh(connection)
 
     async def open_candidates(self) -> tuple[list[ImageItem], list[ImageItem]]:
         """See `Ledger.open_candidates`. What was in flight at two deaths is `crashed` and not tried a third time."""
@@ -127,10 +130,9 @@ class PostgresLedger:
         for row in rows:
             if row.begun >= 2:
                 self.reject(items[row.url_key], Reason.CRASHED, "in flight when two attempts died")
-        return (
-            [items[row.url_key] for row in rows if row.begun == 1],
-            [items[row.url_key] for row in rows if row.begun == 0],
-        )
+        wanted = self._not_withdrawn(items[row.url_key] for row in rows if row.begun < 2)
+        suspects = {row.url_key for row in rows if row.begun}
+        return [item for item in wanted if item.key in suspects], [item for item in wanted if item.key not in suspects]
 
     # Finding
 
@@ -144,6 +146,7 @@ class PostgresLedger:
             new = await candidates.add(
                 connection, run=self._claim.run, job=self._claim.job, keyword=keyword, items=items
             )
+            await self._withdrawn.refresh(connection)
             await self._set_cursor(connection, keyword, cursor=cursor, spent=spent)
             return new
 
@@ -152,7 +155,17 @@ class PostgresLedger:
         faults.reach("crawl.paged")
         self.run.slices[keyword].cursor = cursor
         self.run.slices[keyword].spent = spent
-        return list({item.key: item for item in items if item.key in new}.values())
+        return self._not_withdrawn({item.key: item for item in items if item.key in new}.values())
+
+    def _not_withdrawn(self, items: Iterable[ImageItem]) -> list[ImageItem]:
+        """Those that may be fetched; the others are booked."""
+        wanted = []
+        for item in items:
+            if self._withdrawn.names(item):
+                self.reject(item, Reason.WITHDRAWN)
+            else:
+                wanted.append(item)
+        return wanted
 
     async def mark_spent(self, keyword: str, spent: Spent) -> None:
         """See `Ledger.mark_spent`."""
@@ -185,15 +198,20 @@ class PostgresLedger:
         """See `Ledger.duplicate_of`."""
         look = item.inspection
         assert look is not None
+        if await self._original(self._withdrawn.scope, look):
+            return Reason.WITHDRAWN
         mark = self._scope.index.mark
-        proposed = self._scope.propose(look)
-        original = None
-        if proposed.numbers:
-            original = await self._persist(lambda connection: self._scope.judge(connection, look, proposed))
+        original = await self._original(self._scope, look)
         self._seen[item.key] = Seen(mark, original)
         if original is None or keeping.improves(self._claim, item, original):
             return None
         return original.match.reason
+
+    async def _original(self, scope: Scope, look: Inspection) -> Original | None:
+        proposed = scope.propose(look)
+        if not proposed.numbers:
+            return None
+        return await self._persist(lambda connection: scope.judge(connection, look, proposed))
 
     async def keep(self, item: ImageItem) -> Reason | None:
         """See `Ledger.keep`."""
@@ -216,7 +234,7 @@ class PostgresLedger:
         nothing = Decided({})
         decided = await self._guarded(
             lambda connection: keeping.decide(
-                connection, self._claim, self._scope, room, stored, refusals, seen, copies
+                connection, self._claim, self._scope, self._withdrawn, room, stored, refusals, seen, copies
             ),
             nothing,
         )

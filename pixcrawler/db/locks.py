@@ -6,12 +6,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 TAKE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+SHARE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 TRY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 async def take(connection: AsyncConnection, name: str) -> None:
     """Waits for the lock."""
     await connection.execute(TAKE, {"name": name})
+
+
+async def share(connection: AsyncConnection, name: str) -> None:
+    """Waits for the lock, which others may share: nobody takes it meanwhile."""
+    await connection.execute(SHARE, {"name": name})
 
 
 async def try_take(connection: AsyncConnection, name: str) -> bool:

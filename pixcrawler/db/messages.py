@@ -54,6 +54,26 @@ async def _trace(connection: AsyncConnection, job: int) -> str | None:
     return trace
 
 
+async def tell_withdrawn(
+    connection: AsyncConnection, *, job: Any, pictures: int, reason: str, channels: Collection[Channel]
+) -> None:
+    """Tells a job's owner that pictures of it were taken back, and logs it."""
+    message = f"“{job.name}”: {pictures} images were taken back and are not in its datasets any more: {reason}"
+    row = {
+        "type": "warning",
+        "category": "crawl_job",
+        "title": "Images Withdrawn",
+        "message": message,
+        "icon": "image-off",
+        "color": "yellow",
+        "metadata": {"crawl_job_id": job.id, "images": pictures, "trace": job.trace},
+    }
+    if job.project_id is not None:
+        row |= {"action_url": f"/dashboard/projects/{job.project_id}", "action_label": "View Project"}
+    await _tell(connection, job.owner, row, notification_preferences.c.crawl_jobs_enabled, channels)
+    await log(connection, job.owner, job.id, "WITHDRAW_IMAGES", {"message": message})
+
+
 async def tell_low_balance(
     connection: AsyncConnection, *, owner: UUID, left: int, channels: Collection[Channel]
 ) -> None:

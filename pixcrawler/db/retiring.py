@@ -5,6 +5,7 @@ Whole is a dataset with pictures, nothing left out or changed but what the job i
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.expression import cast, exists
 
+from pixcrawler.db import exports as made
 from pixcrawler.db.crawler import exports, jobs
-from pixcrawler.jobs import PACKED_FORMATS, TERMINAL_JOBS, UNFINISHED_EXPORTS, ExportState, JobState, Tier
+from pixcrawler.jobs import (
+    PACKED_FORMATS,
+    TERMINAL_JOBS,
+    UNFINISHED_EXPORTS,
+    ExportFormat,
+    ExportState,
+    JobState,
+    Tier,
+)
 
 NOTHING = cast({}, JSONB)
 
@@ -109,3 +119,27 @@ async def lists_in_use(connection: AsyncConnection) -> set[str]:
     """The storage keys of the lists that unfinished jobs crawl."""
     of_unfinished = select(jobs.c.options["list"].astext).where(jobs.c.state.not_in(TERMINAL_JOBS))
     return {key for key in await connection.scalars(of_unfinished) if key}
+
+
+async def withdraw(connection: AsyncConnection, job: Any) -> None:
+    """Gives up all datasets of a locked job, some of whose pictures are gone, and has the newest made anew.
+
+    A job at work makes its own when it ends; what it waits for now is begun again.
+    """
+    its = exports.c.job == job.id
+    building = its & (exports.c.state == ExportState.BUILDING)
+    await connection.execute(update(exports).where(building).values(state=ExportState.PENDING, progress=0))
+    done = its & (exports.c.state == ExportState.DONE)
+    rows = (await connection.execute(select(exports).where(done).order_by(exports.c.version.desc()))).all()
+    await connection.execute(update(exports).where(done).values(state=ExportState.REMOVED, awaited=False))
+    if not job.kept:
+        await made.cancel_all(connection, job.id)
+        return
+    newest = {(row.format, json.dumps(row.options, sort_keys=True)): row for row in reversed(rows)}
+    for row in sorted(newest.values(), key=lambda row: int(row.version)):
+        about = (connection, job.id, ExportFormat(row.format), row.options)
+        awaited = job.state == JobState.EXPORTING and row.awaited and row.generation == job.generation
+        if not (awaited or job.state in TERMINAL_JOBS):
+            continue
+        if awaited or await made.newest(*about, UNFINISHED_EXPORTS, generation=job.generation) is None:
+            await made.create(connection, job, *about[2:], awaited=awaited)

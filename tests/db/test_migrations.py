@@ -132,7 +132,7 @@ def test_a_front_end_that_is_there_is_left_alone(empty_database_url: str) -> Non
     schema.initialise(empty_database_url)
     assert (structure(empty_database_url, "public"), structure(empty_database_url, "auth")) == before
     assert names(empty_database_url, "SELECT count(*) FROM auth.users") == [0]
-    assert names(empty_database_url, "SELECT version_num FROM crawler.alembic_version") == ["0010"]
+    assert names(empty_database_url, "SELECT version_num FROM crawler.alembic_version") == ["0011"]
 
 
 def test_users_without_the_front_end_are_refused(empty_database_url: str) -> None:

@@ -93,6 +93,7 @@ WORKERS: tuple[Right, ...] = (
     *_worker("crawler.candidates", "UPDATE", "begun received decision detail image_id decided_at"),
     *_worker("crawler.candidates", "UPDATE", "duplicate_of distance likeness"),
     *_worker("crawler.fingerprints", "SELECT INSERT UPDATE"),
+    *_worker("crawler.takedowns", "SELECT", "id kind value"),
     *_worker("crawler.exports", "SELECT"),
     *_worker("crawler.hosts", "SELECT INSERT"),
     *_worker("crawler.hosts", "UPDATE", "not_before reason updated_at"),
