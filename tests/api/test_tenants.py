@@ -74,8 +74,8 @@ def theirs(api: Api, bob: httpx.Client, rows: Sql) -> dict[str, str]:
         [api.users["bob@example.org"]],
     )
     key = bob.post("api-keys/", json={"name": "Bob's"}).json()["about"]["id"]
-    ids = {"project": project, "job": job, "export": export, "notification": notification, "key": key, "name": "1.log"}
-    return {name: str(value) for name, value in ids.items()}
+    ids = {"project": project, "job": job, "export": export, "notification": notification, "key": key}
+    return {name: str(value) for name, value in {**ids, "run": 1, "attempt": 1}.items()}
 
 
 def ask(client: httpx.Client, operation: Operation, ids: dict[str, str]) -> httpx.Response:
@@ -91,7 +91,7 @@ def test_what_is_anothers_is_as_if_it_were_not_there(
 ) -> None:
     bob = {"user": api.users["bob@example.org"]}
     before = rows(OWNED, bob)
-    missing = {**dict.fromkeys(theirs, str(MISSING)), "key": str(uuid4()), "name": "1.log"}
+    missing = {**dict.fromkeys(theirs, str(MISSING)), "key": str(uuid4())}
     tried = [operation for operation in operations if "{" in operation[1] and operation not in OPEN]
     assert len(tried) > 15
     for operation in tried:
@@ -128,7 +128,8 @@ def test_a_key_does_what_it_permits_and_nothing_else(
     ids = {
         **dict.fromkeys(("project", "job", "export", "notification"), str(MISSING)),
         "key": str(uuid4()),
-        "name": "x",
+        "run": "1",
+        "attempt": "1",
     }
     for operation in operations:
         if operation in OPEN:
