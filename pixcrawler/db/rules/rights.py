@@ -90,8 +90,11 @@ WORKERS: tuple[Right, ...] = (
     *_worker("crawler.attempts", "SELECT"),
     *_worker("crawler.attempts", "UPDATE", "state lease_until heartbeat_at decided reason started_at ended_at"),
     *_worker("crawler.candidates", "SELECT INSERT"),
-    *_worker("crawler.candidates", "UPDATE", "begun received decision detail image_id decided_at"),
-    *_worker("crawler.candidates", "UPDATE", "duplicate_of distance likeness"),
+    *_worker(
+        "crawler.candidates",
+        "UPDATE",
+        "begun received decision detail image_id decided_at duplicate_of distance likeness",
+    ),
     *_worker("crawler.fingerprints", "SELECT INSERT UPDATE"),
     *_worker("crawler.takedowns", "SELECT", "id kind value"),
     *_worker("crawler.exports", "SELECT"),
