@@ -84,6 +84,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a list that is not there": ({"list": f"{'0' * 32}.csv"}, "no list"),
     "a source without its list": ({"sources": ["urls"]}, "needs a list"),
     "an unknown policy": ({"rights": "free"}, "rights: expected any"),
+    "an unknown preset": ({"duplicates": "harsh"}, "no preset 'harsh'"),
+    "an unknown size": ({"export": {"resize": "large"}}, "resize: expected"),
     "a keyword twice": ({"keywords": ["otter", "Otter"]}, "twice"),
     "an unknown option": ({"colour": "red"}, "colour"),
     "somebody else's project": ({"project": 1}, "no project 1"),

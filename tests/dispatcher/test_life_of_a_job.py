@@ -188,7 +188,7 @@ def test_duplicates_within_and_between_runs(world):
         await book.open()
         todo = await book.add_page("cat", pictures(3, 4), 2, Spent.EXHAUSTED)
         await book.begin(todo)
-        known = [book.duplicate_of(stored(item, look=0).inspection) for item in todo]
+        known = [await book.duplicate_of(stored(item, look=0)) for item in todo]
         results = await asyncio.gather(*(book.keep(stored(item, look=1)) for item in todo))
         await book.close(Outcome(AttemptState.SHORT, "had no more"))
         return known, list(results)
@@ -214,7 +214,7 @@ def test_two_crawls_at_once_keep_a_picture_once(world):
             for number, book in enumerate(books):
                 [item] = await book.add_page("cat", pictures(number), 2, Spent.EXHAUSTED)
                 await book.begin([item])
-                assert book.duplicate_of(stored(item, look=1).inspection) is None
+                assert await book.duplicate_of(stored(item, look=1)) is None
                 results.append(await book.keep(item))
             for book in books:
                 await book.close(Outcome(AttemptState.SHORT, "had no more"))
