@@ -51,6 +51,7 @@ crawler.attempts                 -      -       -      -             su
 crawler.candidates               -      -       -      -             siu
 crawler.fingerprints             -      -       -      -             siu
 crawler.exports                  -      -       -      -             s
+crawler.takedowns                -      -       -      -             s
 crawler.hosts                    -      -       -      -             siu
 crawler.sources                  -      -       -      -             -
 crawler.outbox                   -      -       -      -             -
@@ -129,6 +130,11 @@ TABLES = {
         "(job, generation, version, format, tier, awaited, state)"
         " VALUES (%(job)s, 1, 2, 'zip', 'hot', true, 'pending')",
     ),
+    "crawler.takedowns": (
+        "kind = 'url'",
+        "reason",
+        "(kind, value, reason, booked_by) VALUES ('url', 'new', 'r', 'ann')",
+    ),
     "crawler.hosts": ("host <> ''", "reason", "(host, not_before, reason) VALUES ('new', now(), 'new')"),
     "crawler.sources": ("name <> ''", "reason", "(name, state, report) VALUES ('new', 'ok', '{}')"),
     "crawler.outbox": ("owner = %(user)s", "tries", "(owner, channel, message) VALUES (%(user)s, 'email', '{}')"),
@@ -164,6 +170,7 @@ INSERT INTO crawler.jobs (id, state, keywords, asked)
     WHERE user_id = %(user)s;
 INSERT INTO crawler.outbox (owner, channel, message) VALUES (%(user)s, 'email', '{}');
 INSERT INTO crawler.hosts (host, not_before, reason) VALUES ('h', now(), 'r') ON CONFLICT DO NOTHING;
+INSERT INTO crawler.takedowns (kind, value, reason, booked_by) VALUES ('url', 'k', 'r', 'ann') ON CONFLICT DO NOTHING;
 INSERT INTO crawler.sources (name, state, report) VALUES ('s', 'ok', '{}') ON CONFLICT DO NOTHING;
 INSERT INTO crawler.rate_limits (subject, minute, used) VALUES ('s', 1, 1) ON CONFLICT DO NOTHING;
 INSERT INTO crawler.idempotency_keys (owner, key, request) VALUES (%(user)s, 'k', 'r') ON CONFLICT DO NOTHING;
