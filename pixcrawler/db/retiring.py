@@ -121,8 +121,8 @@ async def lists_in_use(connection: AsyncConnection) -> set[str]:
     return {key for key in await connection.scalars(of_unfinished) if key}
 
 
-async def withdraw(connection: AsyncConnection, job: Any) -> None:
-    """Gives up all datasets of a locked job, some of whose pictures are gone, and has the newest made anew.
+async def withdraw(connection: AsyncConnection, job: Any, *, left: int) -> None:
+    """Gives up all datasets of a locked job that is left with so many pictures, and has the newest made anew.
 
     A job at work makes its own when it ends; what it waits for now is begun again.
     """
@@ -132,7 +132,7 @@ async def withdraw(connection: AsyncConnection, job: Any) -> None:
     done = its & (exports.c.state == ExportState.DONE)
     rows = (await connection.execute(select(exports).where(done).order_by(exports.c.version.desc()))).all()
     await connection.execute(update(exports).where(done).values(state=ExportState.REMOVED, awaited=False))
-    if not job.kept:
+    if not left:
         await made.cancel_all(connection, job.id)
         return
     newest = {(row.format, json.dumps(row.options, sort_keys=True)): row for row in reversed(rows)}

@@ -36,13 +36,13 @@ async def withdraw(connection: AsyncConnection, takedown: int, job_id: int, ids:
             fingerprints.c.image_id.in_(there),
         )
     )
+    kept = sum(row.kept for row in gone)
+    await retiring.withdraw(connection, job, left=job.kept - kept)
     await takedowns.count(connection, takedown, len(gone))
     await sweeping.unsweep(connection, job_id)
     await crawl_jobs.lock(connection, job_id)
-    kept = sum(row.kept for row in gone)
     await connection.execute(delete(images).where(its))
     await books.take_back(connection, job, kept)
-    await retiring.withdraw(connection, await jobs.lock(connection, job_id))
     await crawl_jobs.project(connection, job_id)
     return list(gone)
 

@@ -217,6 +217,7 @@ STEPS = [
     # Not on the way of a job that nobody disturbs, or told by another step.
     if point not in ("dispatcher.heeded", "dispatcher.cancelled", "dispatcher.ended", "dispatcher.settled")
     and point not in ("crawl.fetched", "crawl.stored", "moving.published")
+    and not point.startswith("takedown.")
 ]
 LATE_STEPS = [point for point in STEPS if point.startswith(("exporter.", "crawl.clos", "dispatcher.finished"))]
 
