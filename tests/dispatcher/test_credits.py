@@ -9,7 +9,7 @@ import pytest
 from worlds import Owner, crawling
 
 from pixcrawler.cli.access import in_transaction
-from pixcrawler.db import jobs
+from pixcrawler.db import jobs, withdrawing
 from pixcrawler.errors import UsageError
 from pixcrawler.jobs import AttemptState, Outcome, Spent
 
@@ -72,6 +72,22 @@ def test_what_was_kept_is_charged_and_the_rest_refunded(world, owner):
     assert someone.balance == 88
     assert someone.ledger() == [("usage", "completed", -30, 70), ("refund", "completed", 18, 88)]
     assert someone.ledger_sum() == 88
+
+
+def test_what_is_withdrawn_is_refunded_even_while_the_job_is_taken_up_again(world, owner):
+    someone = owner(100)
+    [job] = someone.ask(max_images=4)
+    complete(world, 4)
+    again(world, job, 6)
+    assert someone.balance == 94
+    ids = [id_ for (id_,) in world.sql("SELECT id FROM public.images ORDER BY id LIMIT 2")]
+    url = world.settings.database_url.get_secret_value()
+    asyncio.run(in_transaction(url, lambda connection: withdrawing.withdraw(connection, 1, job, ids)))
+    assert world.sql("SELECT kept, charged, asked, withdrawn FROM crawler.jobs") == [(2, 2, 4, 2)]
+    assert someone.balance == someone.ledger_sum() == 96
+    complete(world, 2, first=10)
+    assert world.sql("SELECT state, kept, charged FROM crawler.jobs") == [("completed", 4, 4)]
+    assert someone.balance == someone.ledger_sum() == 96
 
 
 def test_nothing_is_refunded_of_a_full_job(world, owner):
