@@ -1,15 +1,21 @@
-"""A whole job whose files are in Azure Blob Storage: pictures, the dataset, and no word of how one gets at them."""
+"""A whole job whose files are in Azure Blob Storage: pictures, datasets in two tiers, and no word of the key."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
+import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import httpx
+import py7zr
 import pytest
-from azurite_server import ACCOUNT_KEY, Azurite
+from azure.storage.blob import BlobServiceClient
+from azurite_server import ACCOUNT_KEY, Azurite, connection_string
 from loopback import Web
 
 from pixcrawler.storage import open_storage
@@ -24,7 +30,9 @@ def variables(azurite: Azurite) -> dict[str, str]:
 
 def test_a_job_is_stored_packed_and_had_from_azure(system: Any, source: Web, azurite: Azurite, tmp_path: Path) -> None:
     source.results["otter"] = source.photos(24)
-    job = system.insert(["otter"], 20)
+    formats = ("--format", "zip", "--format", "7z")
+    made = system.cli("jobs", "create", "--keywords", "otter", "--max-images", "20", *formats, "--json")
+    job = json.loads(made.stdout)["id"]
     assert system.ended(job) == "completed"
     rows = system.sql("SELECT hash, storage_url, metadata->>'storage_key' FROM public.images")
     assert len(rows) == 20
@@ -38,8 +46,31 @@ def test_a_job_is_stored_packed_and_had_from_azure(system: Any, source: Web, azu
     with zipfile.ZipFile(tmp_path / f"job-{job}.zip") as archive:
         packed = {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if "images" not in name}
     assert {sha256 for sha256, _, _ in rows} <= packed
+    assert access_tiers(azurite, system, job) == {"zip": "Hot", "7z": "Cool"}
+    link = system.cli("export", str(job), "--format", "7z", "--link").stdout.strip()
+    assert py7zr.is_7zfile(io.BytesIO(httpx.get(link, trust_env=False).raise_for_status().content))
+    assert is_over(asyncio.run(storage.link(kept[0], seconds=1)))
     assert not (tmp_path / "storage").exists()
     assert not told(system, tmp_path)
+
+
+def access_tiers(azurite: Azurite, system: Any, job: int) -> dict[str, str]:
+    """In which access tier the dataset of each format lies."""
+    service = BlobServiceClient.from_connection_string(connection_string(azurite.address))
+    containers = {"hot": CONTAINER, "warm": f"{CONTAINER}-warm"}
+    rows = system.sql("SELECT format, tier, key FROM crawler.exports WHERE job = %s AND state = 'done'", [job])
+    blobs = {kind: service.get_blob_client(containers[tier], key) for kind, tier, key in rows}
+    return {kind: blob.get_blob_properties().blob_tier for kind, blob in blobs.items()}
+
+
+def is_over(link: str) -> bool:
+    """Waits until a link that worked does not any more."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if httpx.get(link, trust_env=False).status_code == 403:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def told(system: Any, folder: Path) -> list[str]:
