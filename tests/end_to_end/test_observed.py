@@ -61,7 +61,7 @@ def test_a_job_is_seen_everywhere(system: System, source: Web) -> None:
     assert system.process is not None
     parts = psutil.Process(system.process.pid).children(recursive=True)
     sockets = [socket for part in parts for socket in part.net_connections() if socket.status == psutil.CONN_LISTEN]
-    assert len(sockets) == 3
+    assert len(sockets) == 5  # the node, the API, and the metrics of dispatcher, exporter and API
     assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
 
     port = int(system.env["PIXCRAWLER_METRICS_PORT"])
