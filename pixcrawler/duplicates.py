@@ -6,6 +6,7 @@ and beginnings of SHA-256. Fingerprints stay where they are stored and are looke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -26,7 +27,7 @@ ALGORITHM = 2  # stored with every fingerprint; raised when the same picture get
 _CODE = 40  # bytes of a view
 _LONG = 4  # words of 64 bits
 _FEW = 256  # codes, times as many as are decided together
-_AT_ONCE = 16_384  # codes; they and what is computed of them fit the cache
+_AT_ONCE = 65_536  # codes; they and what is computed of them fit the cache
 
 Words = NDArray[np.uint64]
 Rows = NDArray[np.intp]
@@ -126,6 +127,7 @@ def mates(wanted: Wanted, items: Sequence[ImageItem]) -> dict[str, dict[str, Mat
     index = Index()
     prints: dict[int, bytes] = {}
     found = {}
+    items = _close(wanted, items)
     for number, item in enumerate(items):
         look = item.inspection
         assert look is not None
@@ -143,6 +145,21 @@ def mates(wanted: Wanted, items: Sequence[ImageItem]) -> dict[str, dict[str, Mat
         index.add([(number, look.sha256, look.looks.codes if look.looks else b"")])
         prints[number] = look.looks.fingerprint if look.looks else b""
     return {key: same for key, same in found.items() if same}
+
+
+def _close(wanted: Wanted, items: Sequence[ImageItem]) -> list[ImageItem]:
+    """Those that may be a copy of another one of them: hardly ever any, and this takes a hundredth of a closer look."""
+    looks = [item.inspection for item in items if item.inspection]
+    heads = Counter(_head(look.sha256) for look in looks)
+    close = {row for row, look in enumerate(looks) if heads[_head(look.sha256)] > 1}
+    telling = [row for row, look in enumerate(looks) if look.looks]
+    if telling and wanted.preset.rules:
+        codes = np.stack([_padded(look.looks) for look in looks if look.looks])
+        for others in (codes, codes ^ _MIRROR[0, 0]) if wanted.flips else (codes,):
+            near = (np.bitwise_count(others[:, :, None, None] ^ codes) <= wanted.preset.radius).any(axis=(1, 3))
+            np.fill_diagonal(near, False)
+            close |= {telling[row] for row in np.flatnonzero(near.any(axis=0) | near.any(axis=1)).tolist()}
+    return [items[row] for row in sorted(close)]
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -164,6 +181,9 @@ class Proposals:
     numbers: NDArray[np.int64]
     distances: NDArray[np.int64]  # bits of 256 in which the nearest long codes differ
     flipped: bool = False  # their mirror images are
+
+
+NOBODY = Proposals(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 class Column(Generic[Kind]):
@@ -244,7 +264,10 @@ class Index:
             codes = np.bitwise_xor(codes, _MIRROR)
         if not preset.views:
             codes = codes[:1]
-        rows = np.unique(np.concatenate([*self._scan(codes, preset, since)]))
+        found = [rows for rows in self._scan(codes, preset, since) if len(rows)]
+        if not found:
+            return NOBODY
+        rows = np.unique(np.concatenate(found))
         distances = self._distances(codes, rows, preset)
         near = distances <= preset.bits
         return Proposals(self._numbers.rows[rows[near], 0], distances[near], flipped)
@@ -290,6 +313,9 @@ class Index:
         return nearest
 
 
+_NO_ROWS = np.empty(0, np.intp)
+
+
 def _differing(long: Words, code: Words) -> NDArray[np.int64]:
     bits: NDArray[np.uint8] = np.bitwise_count(np.bitwise_xor(long, code[1:]))
     differing: NDArray[np.int64] = bits.sum(axis=1, dtype=np.int64)
@@ -312,14 +338,11 @@ def _views(codes: bytes) -> Words:
 def _within(column: Words, since: int, code: np.uint64, radius: int) -> Rows:
     """The rows of a column, from one on, that differ from a code in at most so many bits."""
     found = []
-    differing = np.empty(_AT_ONCE, np.uint64)
-    bits = np.empty(_AT_ONCE, np.uint8)
     for begin in range(since, len(column), _AT_ONCE):
-        some = column[begin : begin + _AT_ONCE]
-        np.bitwise_xor(some, code, out=differing[: len(some)])
-        np.bitwise_count(differing[: len(some)], out=bits[: len(some)])
-        found.append(np.flatnonzero(bits[: len(some)] <= radius) + begin)
-    return np.concatenate(found) if found else np.empty(0, np.intp)
+        bits = np.bitwise_count(column[begin : begin + _AT_ONCE] ^ code)
+        if len(rows := (bits <= radius).nonzero()[0]):
+            found.append(rows + begin)
+    return np.concatenate(found) if found else _NO_ROWS
 
 
 def _padded(looks: Looks) -> Words:

@@ -1,27 +1,36 @@
-"""The worker processes that look at bytes, so that a picture that kills or stalls one costs no other picture."""
+"""The worker processes that look at bytes, so that a picture that kills or stalls one costs no other picture.
+
+Each worker has a socket to the crawl, on which it is handed one picture after another: a word, the function to call and
+the body, and on which it answers. A second picture is on its way while it looks at the first, so that it never waits.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import gc
+import io
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
+import socket
+import struct
 import sys
 import threading
-import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import lru_cache
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, TypeVar
-
-from pebble import ProcessExpired, ProcessPool
+from typing import Any, TypeVar, cast
 
 from pixcrawler import confinement, imaging
 from pixcrawler.errors import NotAnImage, PixCrawlerError
@@ -36,12 +45,17 @@ else:
     from multiprocessing.context import ForkServerProcess as Process
 
 MEMORY = 2 * 1024**3  # bytes on top of an idle worker; the hungriest picture under the pixel limit takes half of it
-KILL_SECONDS = 10  # to end a worker that does not listen and start another; pebble waits 3 before SIGKILL
+PLACES = 2  # of each worker: one picture it looks at, and one that waits
+LARGEST_ANSWER = 512 << 20  # bytes; a picture that was encoded anew without loss, at the pixel limit, takes a third
+JOIN_SECONDS = 5  # for a worker whose socket was closed; it ends at once, unless it is beyond listening
 
 # The C library's, see mallopt(3): what a picture has taken is kept for the next one.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 LARGEST_REUSED = 32 << 20  # bytes in a piece; the most it accepts
 MOST_KEPT = 64 << 20  # bytes; a worker that has had a large picture is no larger for long
+
+_ASKED = struct.Struct("!?IQ")  # whether to say that it has begun; bytes of the function, and of the body
+_ANSWERED = struct.Struct("!I")  # bytes; none says that it has begun
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -51,17 +65,17 @@ class Inspectors:
     """A pool of workers. Belongs to one event loop; `close` it, or it ends with the process."""
 
     def __init__(self, workers: int = 2, seconds: float = 10, cpu_seconds: float = 5) -> None:
-        self._workers = workers
         self._seconds = seconds  # for one picture, and of those
         self._cpu_seconds = cpu_seconds  # computing; the slowest picture under the pixel limit takes a third
-        self._places = 2 * workers  # one at work and one waiting for each
-        self._room = asyncio.Semaphore(self._places)
-        self._thread = ThreadPoolExecutor(1, "inspectors", _leave_ctrl_c_alone)  # opening and closing block
-        self._pool: Future[ProcessPool] | None = None
+        self._seats: list[asyncio.Task[_Worker] | None] = [None] * workers
+        self._given = [0] * workers  # pictures
+        self._room = asyncio.Semaphore(PLACES * workers)
+        self._thread = ThreadPoolExecutor(1, "inspectors", _leave_ctrl_c_alone)  # starting and ending block
 
     def start(self) -> None:
         """Starts the workers in the background, so that the first picture does not wait for them."""
-        self._opened()
+        for number in range(len(self._seats)):
+            self._seat(number)
 
     async def inspect(self, body: bytes) -> Inspection:
         """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time or memory is BOMB."""
@@ -70,78 +84,205 @@ class Inspectors:
     async def run(self, function: Callable[[bytes], T], body: bytes) -> T:
         """Calls an importable function in a worker; raises what it raises, and `NotAnImage` when it cannot end."""
         async with self._room:
-            try:
-                return await self._try(function, body)
-            except BrokenExecutor:  # an idle worker was killed and took the pool along: no picture is to blame
-                pass
-            try:
-                return await self._try(function, body)
-            except BrokenExecutor as error:
-                raise PixCrawlerError(f"The inspection workers do not start: {error.__cause__ or error!r}") from None
+            for _ in range(len(self._seats) + 1):  # all that stand there may have been killed
+                try:
+                    done, found = await self._ask(function, body)
+                    break
+                except _NotBegun as error:  # its worker was killed, or died of another picture
+                    reason = error
+                except OSError as error:
+                    raise PixCrawlerError(f"The inspection workers do not start: {error}") from None
+            else:
+                raise PixCrawlerError(f"The inspection workers do not start: {reason}")
+        if isinstance(found, MemoryError):
+            raise NotAnImage(Reason.BOMB, "needs more memory than a picture may")
+        if not done:
+            raise found
+        return found  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """Ends the workers after the pictures they were given. Whoever asks later gets `RuntimeError`."""
         async with AsyncExitStack() as nobody_else:
-            for _ in range(self._places):
+            for _ in range(PLACES * len(self._seats)):
                 await nobody_else.enter_async_context(self._room)
-            if self._pool is not None:
-                await asyncio.wrap_future(self._thread.submit(_shut, self._pool))
-                self._pool = None
+            for started in filter(None, self._seats):
+                with suppress(OSError):
+                    (await started).leave()
+            for started in filter(None, self._seats):
+                if not started.exception():
+                    await self._end(started.result())
             self._thread.shutdown(wait=False)
 
-    async def _try(self, function: Callable[[bytes], T], body: bytes) -> T:
-        opened = self._opened()
+    async def _ask(self, function: Callable[[bytes], Any], body: bytes) -> tuple[bool, Any]:
+        """Whether it came to a result, and that, or what was raised."""
+        number = self._given.index(min(self._given))
+        self._given[number] += 1
         try:
-            pool = opened.result() if opened.done() else await asyncio.shield(asyncio.wrap_future(opened))
-            return await self._answer(pool, function, body)
-        except BrokenExecutor:
-            self._replace(opened)
-            raise
-        except ProcessExpired as death:
-            raise _blame(death.exitcode, self._cpu_seconds) from None
-        except MemoryError:
-            raise NotAnImage(Reason.BOMB, "needs more memory than a picture may") from None
-        except TimeoutError:
-            raise NotAnImage(Reason.BOMB, f"took more than {self._seconds:g} seconds to look at") from None
-
-    async def _answer(self, pool: ProcessPool, function: Callable[[bytes], T], body: bytes) -> T:
-        """Waits for a worker's answer; a pool can break, or a worker die in its queue, without telling anybody."""
-        if not pool.active:
-            raise BrokenProcessPool
-        task = (self._cpu_seconds, function, body)
-        answer = asyncio.wrap_future(pool.schedule(_within, args=task, timeout=self._seconds))
-        latest = time.monotonic() + 2 * self._seconds + KILL_SECONDS
-        try:
-            while not (await asyncio.wait([answer], timeout=1))[0]:
-                if not pool.active or time.monotonic() > latest:
-                    raise BrokenProcessPool("no answer")
-            found: T = answer.result()
-            return found
+            worker = await asyncio.shield(self._seat(number))
+            try:
+                return _unpacked(await worker.ask(function, body))
+            except _Died as death:
+                raise await self._blame(worker, death) from None
+            except _Foreign as error:
+                worker.leave()
+                raise NotAnImage(Reason.CRASHED, str(error)) from None
         finally:
-            answer.cancel()
+            self._given[number] -= 1
 
-    def _opened(self) -> Future[ProcessPool]:
-        if self._pool is None:
-            self._pool = self._thread.submit(self._open)
-        return self._pool
+    def _seat(self, number: int) -> asyncio.Task[_Worker]:
+        """Where a worker is, or will be."""
+        seat = self._seats[number]
+        if seat is None or (seat.done() and (seat.exception() or seat.result().gone)):
+            seat = self._seats[number] = asyncio.create_task(self._start())
+        return seat
 
-    def _replace(self, broken: Future[ProcessPool]) -> None:
-        if self._pool is broken:
-            self._pool = None
-            self._thread.submit(_shut, broken)
+    async def _start(self) -> _Worker:
+        loop = asyncio.get_running_loop()
+        process, ours = await loop.run_in_executor(self._thread, _launch, self._cpu_seconds)
+        _, worker = await loop.create_connection(lambda: _Worker(process, self._seconds), sock=ours)
+        return worker
 
-    def _open(self) -> ProcessPool:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # inherited by the workers, whose matrices have 32 rows
-        if not confinement.is_complete():
-            logger.warning("Inspection workers are not confined here as they are on Linux, x86_64 or aarch64")
-        context = _Context()
-        context.set_forkserver_preload([__name__])
-        try:
-            pool = ProcessPool(self._workers, initializer=_confine, context=context)
-            pool.schedule(os.getpid)  # the first task starts the workers
-        except OSError as error:
-            raise BrokenProcessPool from error
-        return pool
+    async def _blame(self, worker: _Worker, death: _Died) -> Exception:
+        """What a death says about the picture in hand."""
+        exit_code = await self._end(worker)
+        if not death.begun:
+            return _NotBegun(_name(exit_code))
+        if not death.in_time:
+            return NotAnImage(Reason.BOMB, f"took more than {self._seconds:g} seconds to look at")
+        return _blame(exit_code, self._cpu_seconds)
+
+    async def _end(self, worker: _Worker) -> int:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _joined, worker.process)
+
+
+class _NotBegun(Exception):
+    """A worker died before it has begun with a picture."""
+
+
+class _Died(Exception):
+    """A worker died with a picture in its hands, or on the way to it."""
+
+    def __init__(self, *, begun: bool, in_time: bool = True) -> None:
+        super().__init__()
+        self.begun = begun
+        self.in_time = in_time
+
+
+class _Foreign(Exception):
+    """A worker has sent what ours do not."""
+
+
+class _Worker(asyncio.Protocol):
+    """The crawl's end of a worker's socket."""
+
+    def __init__(self, process: BaseProcess, seconds: float) -> None:
+        self.process = process
+        self.gone = False
+        self._seconds = seconds
+        self._given: deque[asyncio.Future[bytes]] = deque()  # pictures; it looks at the first
+        self._begun = False  # with that
+        self._late = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._read = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no such class
+
+    async def ask(self, function: Callable[[bytes], Any], body: bytes) -> bytes:
+        """The answer, packed. Raises `_Died`, or `_NotBegun` when the picture before it was the end."""
+        if self.gone:
+            raise _NotBegun("it has gone")
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        idle = not self._given
+        self._given.append(answer)
+        if idle:
+            self._begun = False
+            self._wind()
+        name = _packed(function)
+        self._transport.writelines([_ASKED.pack(idle, len(name), len(body)), name, body])
+        return await answer
+
+    def leave(self) -> None:
+        """Lets it end."""
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        while len(self._read) >= _ANSWERED.size:
+            (size,) = _ANSWERED.unpack_from(self._read)
+            end = _ANSWERED.size + size
+            if size > LARGEST_ANSWER:
+                self._kill()
+            if len(self._read) < end:
+                return
+            answer = bytes(self._read[_ANSWERED.size : end])
+            del self._read[:end]
+            self._begun = True  # with this one, or, at once, with the next
+            if answer and self._given:
+                self._answer(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gone = True
+        self._stop_timer()
+        causes = [_Died(begun=self._begun, in_time=not self._late)]
+        for answer in self._given:
+            if not answer.done():
+                answer.set_exception(causes.pop() if causes else _NotBegun("another picture was its end"))
+        self._given.clear()
+
+    def _answer(self, packed: bytes) -> None:
+        answer = self._given.popleft()
+        self._stop_timer()
+        if self._given:
+            self._wind()
+        if not answer.done():
+            answer.set_result(packed)
+
+    def _wind(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _give_up(self) -> None:
+        self._late = True
+        self._kill()
+
+    def _kill(self) -> None:
+        self.process.kill()
+        self._transport.abort()
+
+
+@lru_cache
+def _packed(function: Callable[[bytes], Any]) -> bytes:
+    return pickle.dumps(function)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes nothing but what an honest worker sends: a picture may have taken it over."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = getattr(sys.modules.get(module), name, None)
+        if isinstance(found, type) and found.__module__ == module and _is_plain(found):
+            return found
+        raise pickle.UnpicklingError
+
+
+def _is_plain(kind: type) -> bool:
+    ours = kind.__module__.startswith("pixcrawler.")
+    return issubclass(kind, Exception) or (ours and (is_dataclass(kind) or issubclass(kind, Enum)))
+
+
+def _unpacked(answer: bytes) -> tuple[bool, Any]:
+    try:
+        done, found = _Unpickler(io.BytesIO(answer)).load()
+    except Exception:  # a pickle can raise anything
+        raise _Foreign("made its worker answer what none answers") from None
+    return bool(done), found
+
+
+# In the thread
 
 
 def _leave_ctrl_c_alone() -> None:
@@ -151,10 +292,31 @@ def _leave_ctrl_c_alone() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _shut(pool: Future[Any]) -> None:
-    if pool.exception() is None:
-        pool.result().stop()
-        pool.result().join()
+def _launch(cpu_seconds: float) -> tuple[BaseProcess, socket.socket]:
+    """Starts a worker. Raises `OSError`."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # inherited by the workers, whose matrices have 32 rows
+    if not confinement.is_complete():
+        logger.warning("Inspection workers are not confined here as they are on Linux, x86_64 or aarch64")
+    context = _Context()
+    context.set_forkserver_preload([__name__])
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = context.Process(target=_work, args=(theirs, cpu_seconds), daemon=True)
+        try:
+            process.start()
+        except (OSError, EOFError) as error:
+            ours.close()
+            raise OSError(str(error) or repr(error)) from None
+    return process, ours
+
+
+def _joined(process: BaseProcess) -> int:
+    """The exit code of a worker that is at its end."""
+    process.join(JOIN_SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+    return process.exitcode or 0
 
 
 class _Process(Process):
@@ -183,6 +345,38 @@ def _nameless_main() -> Iterator[None]:
             sys.modules["__main__"] = main
 
 
+# In a worker
+
+
+def _work(crawl: socket.socket, cpu_seconds: float) -> None:
+    """Looks at one picture after another, until the crawl has no more."""
+    _confine()
+    asked = crawl.makefile("rb")
+    while header := asked.read(_ASKED.size):
+        tell, of_function, of_body = _ASKED.unpack(header)
+        if tell:
+            crawl.sendall(_ANSWERED.pack(0))
+        function = _function(asked.read(of_function))
+        answer = _answer(function, asked.read(of_body), cpu_seconds)
+        crawl.sendall(_ANSWERED.pack(len(answer)) + answer)
+
+
+@lru_cache
+def _function(packed: bytes) -> Callable[[bytes], Any]:
+    return pickle.loads(packed)  # type: ignore[no-any-return]  # noqa: S301  # of the crawl
+
+
+def _answer(function: Callable[[bytes], Any], body: bytes, cpu_seconds: float) -> bytes:
+    confinement.allow_cpu(cpu_seconds)
+    try:
+        return pickle.dumps((True, function(body)))
+    except PixCrawlerError as error:
+        return pickle.dumps((False, error))
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return pickle.dumps((False, error))
+
+
 def _confine() -> None:
     """Runs first in a worker: ends it with its crawl, and bounds what a picture can do to the machine."""
     if sys.platform == "linux":
@@ -207,14 +401,15 @@ def _keep_memory() -> None:
         mallopt(TRIM_THRESHOLD, MOST_KEPT)
 
 
-def _within(cpu_seconds: float, function: Callable[[bytes], T], body: bytes) -> T:
-    """Runs in a worker, for every picture anew."""
-    confinement.allow_cpu(cpu_seconds)
-    return function(body)
+# Deaths
+
+
+def _name(exit_code: int) -> str:
+    return {each.value: each.name for each in signal.Signals}.get(-exit_code, f"exit code {exit_code}")
 
 
 def _blame(exit_code: int, cpu_seconds: float) -> NotAnImage:
-    death = {each.value: each.name for each in signal.Signals}.get(-exit_code, f"exit code {exit_code}")
+    death = _name(exit_code)
     if death == "SIGXCPU":
         return NotAnImage(Reason.BOMB, f"takes more than {cpu_seconds:g} seconds of computing")
     if death == "SIGSYS":

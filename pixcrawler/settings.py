@@ -1,5 +1,7 @@
 """Scrapy settings. What is not here has Scrapy's default; every number here has its reason beside it."""
 
+import sys
+
 from pixcrawler.config import config
 from pixcrawler.crawling import IN_FLIGHT, leave
 from pixcrawler.errors import UsageError
@@ -18,6 +20,9 @@ LOG_LEVEL = _config.log_level
 LOG_VERSIONS: list[str] = []  # ten lines before the first word about the crawl
 if _config.log_format == "json":
     ADDONS = {"pixcrawler.extensions.json_log.JsonLog": 0}
+
+if sys.platform != "win32":
+    ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # a tenth of the time a crawl process takes
 
 # Nothing listens, and nothing but the web is fetched.
 TELNETCONSOLE_ENABLED = False
