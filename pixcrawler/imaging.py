@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
@@ -32,6 +33,7 @@ _MEASURED = 512  # pixels of the longer side, or two thirds to one and a half of
 _SAMPLED = 5 * looks.CHROMA  # pixels a side whose colours are looked at
 _SHADES = 32  # into which grey levels are sorted
 _SHOWS = 0.001  # the share of the pixels from which on a shade counts
+_PERCENTILES = (0.001, 0.01, 0.05, 0.99, 0.999)  # darkest, low, dark, high, brightest
 _EIGHT = np.full(8, 1 / 64, np.float32)  # a product with it is 5 times as fast as a sum over so few
 _COSINES = np.cos(np.pi / (2 * _HASHED) * np.outer(np.arange(_WAVES), 2 * np.arange(_HASHED) + 1))
 _NOISE_DIGITS = 6  # rounding errors of the transform are near 1e-11; without this they decide bits of plain pictures
@@ -72,8 +74,8 @@ def inspect(body: bytes) -> Inspection:
         grey = upright(_thumbnail(small), orientation)
         square = grey.resize((looks.SIDE, looks.SIDE), Image.Resampling.BOX)
         hashed = phash(square)
-        flat = _flat(grey)
-        figures = _figures(small, grey)
+        figures, contrast = _figures(small, _histogram(grey))
+        flat = contrast < FLAT_CONTRAST
         if orientation in SIDEWAYS:
             width, height = height, width
         return Inspection(
@@ -98,7 +100,7 @@ def phash(grey: Image.Image) -> int:
     """The 64-bit perceptual hash of a grey picture, the same bits as `imagehash.phash`; unsigned."""
     pixels = np.asarray(grey.resize((_HASHED, _HASHED), Image.Resampling.LANCZOS), dtype=np.float64)
     waves: NDArray[np.float64] = np.round(_COSINES @ pixels @ _COSINES.T, _NOISE_DIGITS)
-    return int.from_bytes(np.packbits(waves > np.median(waves)).tobytes(), "big")
+    return int.from_bytes(np.packbits(waves > _median(waves)).tobytes(), "big")
 
 
 @contextmanager
@@ -188,52 +190,64 @@ def _sample(image: Image.Image) -> Image.Image:
 
 def _chroma(sample: Image.Image) -> NDArray[np.uint8]:
     """Cb and Cr, 12x12 of each."""
-    pixels = np.asarray(sample)[..., 1:]
-    blocks = pixels.reshape(looks.CHROMA, -1, looks.CHROMA, _SAMPLED // looks.CHROMA, 2)
-    means: NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8).transpose(2, 0, 1)
-    return means
+    return np.asarray(sample.reduce(_SAMPLED // looks.CHROMA))[..., 1:].transpose(2, 0, 1)
 
 
-def _flat(grey: Image.Image) -> bool:
-    """Whether hardly any contrast is left: such pictures all look alike to the hash."""
-    shares = np.cumsum(grey.histogram()) / (grey.width * grey.height)
-    low, high = np.searchsorted(shares, (0.01, 0.99))
-    return bool(high - low < FLAT_CONTRAST)
+def _histogram(grey: Image.Image) -> NDArray[np.float64]:
+    """The shares of the grey levels."""
+    return np.array(grey.histogram()) / (grey.width * grey.height)
 
 
-def _figures(small: Image.Image, grey: Image.Image) -> Figures:
-    histogram = np.array(grey.histogram())
-    shares = histogram / histogram.sum()
-    levels = np.searchsorted(np.cumsum(shares), (0.001, 0.05, 0.999))
-    darkest, dark, brightest = (int(level) for level in levels)
+def _figures(small: Image.Image, shares: NDArray[np.float64]) -> tuple[Figures, int]:
+    """The figures, and the contrast: grey levels between the 1st and the 99th percentile."""
+    levels = np.cumsum(shares).searchsorted(_PERCENTILES).tolist()
+    darkest, low, dark, high, brightest = levels
     shades = shares.reshape(_SHADES, -1).sum(axis=1)
     some = shares[shares > 0]
-    return Figures(
-        sharpness=_sharpness(small),
+    figures = Figures(
+        sharpness=_sharpness(np.asarray(small)),
         darkest=darkest,
         dark=dark,
         brightest=brightest,
         entropy=float(-(some * np.log2(some)).sum()),
         shades=int((shades >= _SHOWS).sum()),
     )
+    return figures, high - low
 
 
-def _sharpness(grey: Image.Image) -> float:
+def _sharpness(levels: NDArray[np.uint8]) -> float:
     """The 95th percentile, over every other row of blocks of 8x8 pixels, of the variance of the Laplacian."""
-    levels = np.asarray(grey)
-    columns = (levels.shape[1] - 2) // 8 * 8
-    tops = np.arange(0, levels.shape[0] - 9, 16)
-    if not columns or not tops.size:
+    height, width = levels.shape
+    columns, blocks = (width - 2) // 8 * 8, (height + 6) // 16  # rows of them
+    if columns <= 0 or blocks <= 0:
         return 0.0
-    rows = levels[tops[:, np.newaxis] + np.arange(10), : columns + 2].astype(np.int16)
+    down, right = levels.strides
+    lines = as_strided(levels, (blocks, 10, columns + 2), (16 * down, down, right), writeable=False)
+    rows = lines.astype(np.int16)
     edges = 4 * rows[:, 1:-1, 1:-1]
     for neighbours in (rows[:, :-2, 1:-1], rows[:, 2:, 1:-1], rows[:, 1:-1, :-2], rows[:, 1:-1, 2:]):
         edges -= neighbours
     bends = edges.astype(np.float32)
-    return float(np.percentile(_block_means(bends * bends) - _block_means(bends) ** 2, 95))
+    return _percentile((_block_means(bends * bends) - _block_means(bends) ** 2).ravel(), 0.95)
 
 
 def _block_means(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """The means of blocks of 8x8, of an array of rows of blocks, rows and columns."""
     means: NDArray[np.float32] = np.add.reduce(rows, axis=1).reshape(len(rows), -1, 8) @ _EIGHT
     return means
+
+
+def _percentile(numbers: NDArray[np.float32], share: float) -> float:
+    """What `np.percentile` says, in a fifth of the time."""
+    at = share * (len(numbers) - 1)
+    below = int(at)
+    above = min(below + 1, len(numbers) - 1)
+    ordered = np.partition(numbers, (below, above))
+    return float(ordered[below] + (ordered[above] - ordered[below]) * (at - below))
+
+
+def _median(numbers: NDArray[np.float64]) -> float:
+    """Of an even number; what `np.median` says, in a third of the time."""
+    half = numbers.size // 2
+    low, high = np.partition(numbers, (half - 1, half), axis=None)[half - 1 : half + 1].tolist()
+    return (low + high) / 2  # type: ignore[no-any-return]

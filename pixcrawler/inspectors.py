@@ -186,7 +186,7 @@ class _Worker(asyncio.Protocol):
         self._read = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no such class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of no such class
 
     async def ask(self, function: Callable[[bytes], Any], body: bytes) -> bytes:
         """The answer, packed. Raises `_Died`, or `_NotBegun` when the picture before it was the end."""

@@ -273,8 +273,7 @@ def test_the_death_of_the_fork_server_is_survived() -> None:
             before = [psutil.Process(pid) for pid in await pids(inspectors)]
             fork_server = before[0].parent()
             fork_server.kill()
-            while fork_server.status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(until_dead, fork_server)
             assert await inspectors.inspect(GOOD) == imaging.inspect(GOOD)
             before[0].kill()
             assert len(await pids(inspectors) - {before[0].pid}) == 2
@@ -308,6 +307,12 @@ def test_closing_what_never_started_and_looking_after_closing() -> None:
             await inspectors.inspect(GOOD)
 
     asyncio.run(look())
+
+
+def until_dead(process: psutil.Process) -> None:
+    """Waits, and leaves what is left of it to its parent."""
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
 
 
 async def pids(inspectors: Inspectors) -> set[int]:
