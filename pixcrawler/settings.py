@@ -24,9 +24,7 @@ if _config.log_format == "json":
 if sys.platform != "win32":
     ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # a tenth of the time a crawl process takes
 
-# Nothing listens, and nothing but the web is fetched.
-TELNETCONSOLE_ENABLED = False
-REMOTE_CONTROL_ENABLED = False
+# Nothing but the web is fetched.
 DOWNLOAD_HANDLERS = {
     "http": "pixcrawler.middlewares.browser.BrowserDownloadHandler",
     "https": "pixcrawler.middlewares.browser.BrowserDownloadHandler",
@@ -38,32 +36,32 @@ DOWNLOAD_HANDLERS = {
 TWISTED_DNS_RESOLVER = "pixcrawler.middlewares.firewall.GuardedResolver"
 DOWNLOAD_VERIFY_CERTIFICATES = True  # a licence is worth what its source is
 
+# Scrapy's own parts are chosen in the `_BASE` settings: what is switched off in the others is imported all the same, a
+# tenth of a crawl's start. An image and an API's page need none of those that are missing; what Scrapy has of cookies,
+# robots.txt and compression we have in ways of our own, a proxy would do its own DNS, and DownloaderStats writes every
+# header out to know its length.
+DOWNLOADER_MIDDLEWARES_BASE = {
+    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
+    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+    "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 600,
+}
 DOWNLOADER_MIDDLEWARES = {
     "pixcrawler.middlewares.local_page.LocalPageMiddleware": 10,  # first: answers what needs no network
     "pixcrawler.middlewares.backoff.BackoffMiddleware": 560,  # hears an answer before the retries at 550
     "pixcrawler.middlewares.keys.KeyMiddleware": 580,  # reads what is unpacked
-    "pixcrawler.middlewares.unpack.UnpackMiddleware": 590,  # in the place of Scrapy's
-    "pixcrawler.middlewares.cookies.CookiesMiddleware": 700,  # in the place of Scrapy's
+    "pixcrawler.middlewares.unpack.UnpackMiddleware": 590,
+    "pixcrawler.middlewares.cookies.CookiesMiddleware": 700,
     # Last, so that it sees what the others made of a request: every retry and every redirect.
     "pixcrawler.middlewares.firewall.FirewallMiddleware": 800,
     # Behind the firewall: what may not be fetched at all is not asked about.
     "pixcrawler.middlewares.optout.OptOutMiddleware": 900,
-    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
-    # An image and an API's page need none of these.
-    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
-    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": None,
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # unpack does it
-    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,  # a proxy would do its own DNS
-    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,  # optout does it
-    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,  # writes every header out to know its length
 }
-SPIDER_MIDDLEWARES = {
-    # The only callback is that of a local page; sources are asked and judged in base_spiders.
-    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
-    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
-    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+# The only callback is that of a local page; sources are asked and judged in base_spiders.
+SPIDER_MIDDLEWARES_BASE = {
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25,
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": 700,
 }
 ITEM_PIPELINES = {
     "pixcrawler.pipelines.rights.RightsPipeline": 50,
@@ -73,17 +71,16 @@ ITEM_PIPELINES = {
     "pixcrawler.pipelines.upload.UploadPipeline": 400,
     "pixcrawler.pipelines.record.RecordPipeline": 500,
 }
+EXTENSIONS_BASE = {
+    "scrapy.extensions.corestats.CoreStats": 0,
+    "scrapy.extensions.logcount.LogCount": 0,
+    "scrapy.extensions.memusage.MemoryUsage": 0,
+    "scrapy.extensions.closespider.CloseSpider": 0,
+    "scrapy.extensions.logstats.LogStats": 0,
+}
 EXTENSIONS = {
     "pixcrawler.extensions.progress.Progress": 100,
     "pixcrawler.extensions.measuring.Measuring": 110,  # behind the one that writes how a crawl ends
-    # Switched off above; merely loading them takes as long as a tenth of a crawl's start.
-    "scrapy.extensions.remote_control.RemoteControl": None,
-    "scrapy.extensions.telnet.TelnetConsole": None,
-    # Of no use here: pictures go to storage, and a host that wants less says so.
-    "scrapy.extensions.feedexport.FeedExporter": None,
-    "scrapy.extensions.memdebug.MemoryDebugger": None,
-    "scrapy.extensions.spiderstate.SpiderState": None,
-    "scrapy.extensions.throttle.AutoThrottle": None,
 }
 
 # A run has one callback, which yields every item: its workers must not be fewer than the items in flight.
@@ -95,6 +92,15 @@ DOWNLOAD_WARNSIZE = 0  # whatever is allowed is fine
 REDIRECT_MAX_TIMES = 4  # http to https, to www, to a CDN, and one more
 RETRY_TIMES = 1  # a hiccup passes; more only delays what other candidates can replace
 RETRY_HTTP_CODES = [408, 500, 502, 503, 504, 522, 524]  # not 429: who says "too many" is not asked again at once
+# Scrapy's, without those of handlers that are not in use: to name them is to import them, a twentieth of a start.
+RETRY_EXCEPTIONS = [
+    "scrapy.exceptions.CannotResolveHostError",
+    "scrapy.exceptions.DownloadConnectionRefusedError",
+    "scrapy.exceptions.DownloadFailedError",
+    "scrapy.exceptions.DownloadTimeoutError",
+    "scrapy.exceptions.ResponseDataLossError",
+    OSError,
+]
 RETRY_GIVE_UP_LOG_LEVEL = "DEBUG"  # a dead picture is ordinary, and counted
 
 # Pages that only a browser can show. What keeps it safe is in middlewares/chromium.py.
