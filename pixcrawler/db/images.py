@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, insert, select, text
+from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.paging import newest_first
@@ -18,6 +18,21 @@ from pixcrawler.rights import licence_of
 
 SIGHTINGS = 20  # of copies that a picture's record tells of; popular ones are all over the web
 
+# All rows in one value: as many parameters as they have fields would take longer to prepare than to insert.
+ADD = text("""
+INSERT INTO public.images (
+    crawl_job_id, original_url, filename, storage_url, width, height, file_size, format, hash, metadata
+)
+SELECT crawl_job_id, original_url, filename, storage_url, width, height, file_size, format, hash, metadata
+FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (
+    crawl_job_id integer, original_url text, filename text, storage_url text, width integer, height integer,
+    file_size integer, format text, hash text, metadata jsonb
+)) WITH ORDINALITY AS x(
+    crawl_job_id, original_url, filename, storage_url, width, height, file_size, format, hash, metadata, place
+)
+ORDER BY place
+RETURNING id, CAST(metadata->>'position' AS integer) AS position
+""")
 # Those of one image are added in the order in which they were met.
 MERGE = text("""
 UPDATE public.images i
@@ -86,9 +101,9 @@ async def merge(connection: AsyncConnection, told: Sequence[tuple[int, dict[str,
 
 
 async def add(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[int]:
-    """Inserts kept pictures. Returns their ids in the order given."""
-    statement = insert(images).returning(images.c.id, sort_by_parameter_order=True)
-    return list((await connection.scalars(statement, rows)).all())
+    """Inserts kept pictures, each with a position of its own. Returns their ids in the order given."""
+    added = {row.position: row.id for row in await connection.execute(ADD, {"rows": json.dumps(rows)})}
+    return [added[row["metadata"]["position"]] for row in rows]
 
 
 def _kept(job: int) -> ColumnElement[bool]:

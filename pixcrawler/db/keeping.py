@@ -41,6 +41,7 @@ class Decided:
 
     decisions: dict[str, str]  # of this run's candidates, by key
     vacated: list[tuple[int, str]] = field(default_factory=list)  # run and keyword of what was replaced
+    added: list[tuple[int, str, bytes]] = field(default_factory=list)  # to the scope, as `Index.add` takes it
 
 
 @dataclass(slots=True)
@@ -105,7 +106,8 @@ async def decide(
     undecided = [item for item in undecided if item.key not in taken_back]
     choice = _Choice(dict(room), job.asked - job.kept)
     _choose(claim, choice, undecided, await scope.look_again(connection, undecided, seen), mates)
-    kept, vacated = await _keep(connection, claim, scope, choice.places, job.kept + job.withdrawn)
+    made = Decided(decided)
+    kept = await _keep(connection, claim, scope, choice.places, job.kept + job.withdrawn, made)
     renamed = {place.original.image: kept[place.item.key] for place in choice.places if place.original}
     decisions = [
         *(replace(each, duplicate_of=renamed.get(each.duplicate_of or 0, each.duplicate_of)) for each in rejected),
@@ -118,7 +120,8 @@ async def decide(
         connection, [(d.duplicate_of, d.also_found) for d in decisions if d.duplicate_of and d.also_found]
     )
     await attempts.count_decided(connection, claim.run, claim.attempt, len(decisions))
-    return Decided(decided | {decision.key: decision.decision for decision in decisions}, vacated)
+    made.decisions |= {decision.key: decision.decision for decision in decisions}
+    return made
 
 
 @dataclass(slots=True)
@@ -205,11 +208,11 @@ def as_copy(about: Decision, claim: Claim, item: ImageItem, original: Original) 
 
 
 async def _keep(
-    connection: AsyncConnection, claim: Claim, scope: Scope, places: Sequence[Place], before: int
-) -> tuple[dict[str, int], list[tuple[int, str]]]:
-    """Writes images and fingerprints. Returns image ids by key, and run and keyword of what was replaced."""
+    connection: AsyncConnection, claim: Claim, scope: Scope, places: Sequence[Place], before: int, made: Decided
+) -> dict[str, int]:
+    """Writes images and fingerprints. Returns image ids by key."""
     if not places:
-        return {}, []
+        return {}
     new = [place for place in places if not place.original]
     better = [place for place in places if place.original]
     if not await jobs.count_kept(connection, claim.job, len(new)):
@@ -223,8 +226,9 @@ async def _keep(
     ids = await images.add(connection, rows)
     kept = {place.item.key: id_ for place, id_ in zip((*new, *better), ids, strict=True)}
     if new:
-        await fingerprints.add(connection, [_fingerprint(claim, scope, p.item, kept[p.item.key]) for p in new])
-    vacated = []
+        rows = [_fingerprint(claim, scope, place.item, kept[place.item.key]) for place in new]
+        numbers = await fingerprints.add(connection, rows)
+        made.added = [(numbers[row["sha256"]], row["sha256"], row["codes"]) for row in rows]
     for place in better:
         assert place.original is not None
         its, image = place.original, kept[place.item.key]
@@ -232,8 +236,8 @@ async def _keep(
         await fingerprints.replace(connection, scope.name, its.match.number, row)
         before_it = await replacing.replace(connection, claim.job, old[its.image]["run"], its, image)
         await images.merge(connection, [(image, images.sighting(before_it.item))])
-        vacated.append((before_it.run, before_it.keyword))
-    return kept, vacated
+        made.vacated.append((before_it.run, before_it.keyword))
+    return kept
 
 
 def _image_row(

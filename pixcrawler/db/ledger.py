@@ -239,6 +239,7 @@ class PostgresLedger:
             nothing,
         )
         faults.reach("crawl.decided")
+        self._scope.take_in(decided.added)
         keywords = {item.key: item.keyword for item in stored} | {d.key: keyword for keyword, d in rejected}
         for key, decision in decided.decisions.items():
             self._tails[keywords[key]].append(decision == KEPT)
@@ -249,9 +250,9 @@ class PostgresLedger:
         return decided.decisions
 
     async def _look_again(self, stored: Sequence[ImageItem]) -> dict[str, Seen]:
-        """Looks at what the scope has kept since, before anybody has to wait for it."""
+        """Looks at what others have kept in the scope since, before anybody has to wait for it."""
         seen = {item.key: self._seen.pop(item.key, Seen()) for item in stored}
-        if not stored or self._stopped:
+        if not stored or self._stopped or self._scope.alone:
             return seen
 
         async def look(connection: AsyncConnection) -> dict[str, Seen]:

@@ -55,17 +55,28 @@ class Scope:
     wanted: Wanted = field(default_factory=Wanted)
     index: Index = field(default_factory=Index)
     seq: int = 0
+    alone: bool = False  # nobody else has added anything lately
 
     async def refresh(self, connection: AsyncConnection) -> None:
         """Takes in what was kept since."""
         rows: list[Any] = [None] * PAGE
+        before = self.seq
         while len(rows) == PAGE:
             rows = await fingerprints.newer(connection, self.name, self.seq, algorithm=ALGORITHM, limit=PAGE)
             self.index.add([(row.seq, row.sha256, row.codes) for row in rows])
             self.seq = rows[-1].seq if rows else self.seq
+        self.alone = self.seq == before
+
+    def take_in(self, added: Sequence[tuple[int, str, bytes]]) -> None:
+        """Takes in what this process itself has added under the scope's lock, right after a `refresh`."""
+        if added and added[0][0] > self.seq:
+            self.index.add(added)
+            self.seq = added[-1][0]
 
     def propose(self, look: Inspection, since: Mark = UNSEEN) -> Proposed:
         """Whom it may be a copy of, of those kept since."""
+        if not len(self.index):
+            return Proposed([], [])
         same = self.index.same(look.sha256, since)
         preset = self.wanted.preset
         if look.looks is None or not preset.rules or since == self.index.mark:
