@@ -271,7 +271,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _is_plain(kind: type) -> bool:
     ours = kind.__module__.startswith("pixcrawler.")
-    return issubclass(kind, Exception) or (ours and (is_dataclass(kind) or issubclass(kind, Enum)))
+    return issubclass(kind, Exception) or (ours and (is_dataclass(kind) or issubclass(kind, (Enum, tuple))))
 
 
 def _unpacked(answer: bytes) -> tuple[bool, Any]:
