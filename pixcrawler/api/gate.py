@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,12 +16,13 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pixcrawler.api import keys
 from pixcrawler.api.problems import Code, Refused
 from pixcrawler.api.tokens import BadToken, Verifier
 from pixcrawler.config import Config, is_here
 from pixcrawler.db import accounts, api_keys, rate_limits, usage
 from pixcrawler.db.engine import transaction
+from pixcrawler.owners import keys
+from pixcrawler.owners.keys import Scope, implied
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +31,6 @@ BLOCKED_KNOWN = 10_000  # subjects that are refused without asking the database
 FORGET_SECONDS = 600.0  # between two sweeps of limits nobody needs any more
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 IPV6_NETWORK = 64  # bits; one household's or server's, who has all addresses in it
-
-
-class Scope(StrEnum):
-    """What a key may do; each includes those before it."""
-
-    READ = "read"
-    WRITE = "write"  # create, change, cancel
-    ADMIN = "admin"  # make and revoke API keys
-
-
-def implied(permissions: object) -> frozenset[Scope]:
-    """What a key with these permissions, as stored, may do; words of others mean nothing."""
-    given = permissions if isinstance(permissions, list) else []
-    ranks = [rank for rank, scope in enumerate(Scope) if scope in given]
-    return frozenset(list(Scope)[: max(ranks) + 1]) if ranks else frozenset()
 
 
 @dataclass(frozen=True, slots=True)

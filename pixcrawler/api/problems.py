@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -98,6 +99,15 @@ class Refused(PixCrawlerError):
 def not_found() -> Refused:
     """The same of what is not there and of what is somebody else's."""
     return Refused(Code.NOT_FOUND, "there is no such thing, or it is not yours")
+
+
+@contextmanager
+def in_conflict(kind: type[PixCrawlerError]) -> Iterator[None]:
+    """Says no with a conflict to what raises an error of this kind."""
+    try:
+        yield
+    except kind as error:
+        raise Refused(Code.CONFLICT, str(error)) from None
 
 
 def answer(code: Code, detail: str, errors: Sequence[Wrong] = (), headers: Mapping[str, str] | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""Statements on `public.api_keys`. Of a key only its SHA-256 is here; see `pixcrawler.api.keys`."""
+"""Statements on `public.api_keys`. Of a key only its SHA-256 is here; see `pixcrawler.owners.keys`."""
 
 from __future__ import annotations
 

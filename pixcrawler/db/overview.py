@@ -135,9 +135,9 @@ class Progress:
         return self.state in TERMINAL_JOBS
 
 
-async def all_jobs(connection: AsyncConnection) -> list[Job]:
-    """Every job, the newest first."""
-    rows = await connection.execute(_jobs().order_by(crawl_jobs.c.id.desc()))
+async def all_jobs(connection: AsyncConnection, *, status: str | None = None, project: int | None = None) -> list[Job]:
+    """Every job, or those of a status or project, the newest first."""
+    rows = await connection.execute(_narrowed(_jobs(), status, project).order_by(crawl_jobs.c.id.desc()))
     return [Job(**row._mapping) for row in rows]
 
 
@@ -159,11 +159,7 @@ async def page(
     project: int | None = None,
 ) -> list[Job]:
     """The newest jobs of an owner after a place, one more than `limit` if there are."""
-    statement = _jobs().where(of(owner))
-    if status is not None:
-        statement = statement.where(crawl_jobs.c.status == status)
-    if project is not None:
-        statement = statement.where(crawl_jobs.c.project_id == project)
+    statement = _narrowed(_jobs().where(of(owner)), status, project)
     rows = await connection.execute(newest_first(statement, [crawl_jobs.c.id], after, limit))
     return [Job(**row._mapping) for row in rows]
 
@@ -242,6 +238,12 @@ def _jobs() -> Select[Any]:
         crawl_jobs.c.created_at,
         *jobs.c["finished_at", "trace"],
     ).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
+
+
+def _narrowed(statement: Select[Any], status: str | None, project: int | None) -> Select[Any]:
+    if status is not None:
+        statement = statement.where(crawl_jobs.c.status == status)
+    return statement if project is None else statement.where(crawl_jobs.c.project_id == project)
 
 
 async def _decisions(connection: AsyncConnection, job: int) -> dict[int, Funnel]:

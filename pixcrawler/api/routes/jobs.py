@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter
 
 from pixcrawler.api.gate import Caller, Reader, Writer
 from pixcrawler.api.paging import Cursor, Limit, Page, by_id, paged
-from pixcrawler.api.problems import Code, Refused, not_found
+from pixcrawler.api.problems import Code, Refused, in_conflict, not_found
 from pixcrawler.api.routes import Number, also, router
 from pixcrawler.api.routes.lists import LIST_NAME, key_of
 from pixcrawler.api.state import Api, Plain, State
@@ -22,7 +21,7 @@ from pixcrawler.api.wishes import Wishes
 from pixcrawler.db import crawl_jobs, idempotency, jobs, overview, projects
 from pixcrawler.db.overview import Export, Job, Run
 from pixcrawler.errors import UsageError
-from pixcrawler.jobs import CANCELLABLE, MAX_IMAGES, MAX_KEYWORDS, ExportFormat, Extent, parse_max_images
+from pixcrawler.jobs import CANCELLABLE, MAX_IMAGES, MAX_KEYWORDS, ExportFormat, Extent, JobStatus, parse_max_images
 from pixcrawler.likeness import DEFAULT
 from pixcrawler.orders import NAME_LENGTH, Order, parse_order
 
@@ -134,7 +133,7 @@ async def list_(
     caller: Reader,
     cursor: Cursor = None,
     limit: Limit = 20,
-    status: Annotated[Literal["pending", "running", "completed", "failed", "cancelled"] | None, Query()] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
     project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Page[Job]:
     """My jobs, the newest first."""
@@ -174,7 +173,7 @@ async def retry(api: Api, caller: Writer, job: Number) -> Job:
     """Takes up a job that failed, was cancelled or came short; only what is missing is done again."""
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(UsageError):
             await jobs.retry(connection, job, **_terms(api))
         return await _job(overview.job_of(connection, job, caller.user))
 
@@ -185,7 +184,7 @@ async def extend(api: Api, caller: Writer, job: Number, wanted: MoreImages) -> J
     number = parse_max_images(wanted.max_images)
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(UsageError):
             await jobs.extend(connection, job, number, **_terms(api))
         return await _job(overview.job_of(connection, job, caller.user))
 
@@ -209,14 +208,6 @@ async def _job(question: Any) -> Job:
     if job is None:
         raise not_found()
     return job
-
-
-@contextmanager
-def _in_conflict() -> Iterator[None]:
-    try:
-        yield
-    except UsageError as error:
-        raise Refused(Code.CONFLICT, str(error)) from None
 
 
 def _terms(api: State) -> dict[str, Any]:
