@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pixcrawler.api.addresses import is_ours
 from pixcrawler.api.problems import Code, Refused, answer
 from pixcrawler.config import Config
+from pixcrawler.metrics import API_SECONDS
 
 BODY_BYTES = 1_000_000
 LIST_BYTES = 100_000_000  # a million addresses; a crawl process reads the file as a whole
@@ -80,6 +82,7 @@ class Guard:
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
+        start = time.perf_counter()
 
         async def tell(message: Message) -> None:
             nonlocal began
@@ -87,6 +90,7 @@ class Guard:
                 began = True
                 deadline.reschedule(None)  # streams and files take as long as they take
                 _complete(MutableHeaders(scope=message), scope)
+                _count(scope, message["status"], time.perf_counter() - start)
             await send(message)
 
         seconds = UPLOAD_SECONDS if scope["path"] == UPLOADS else SECONDS
@@ -98,6 +102,11 @@ class Guard:
                 raise
             response = answer(Code.UNAVAILABLE, f"it took more than {seconds:.0f} s", headers={"Retry-After": "5"})
             await response(scope, receive, send)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "none")  # never the path: there are as many as people invent
+    API_SECONDS.labels(route, status).observe(seconds)
 
 
 def _complete(headers: MutableHeaders, scope: Scope) -> None:
