@@ -20,7 +20,7 @@ from pixcrawler.api.problems import Code, Refused
 from pixcrawler.api.tokens import BadToken, Verifier
 from pixcrawler.config import Config, is_here
 from pixcrawler.db import accounts, api_keys, rate_limits, usage
-from pixcrawler.db.engine import transaction
+from pixcrawler.db.engine import statements, transaction
 from pixcrawler.owners import keys
 from pixcrawler.owners.keys import Scope, implied
 
@@ -76,7 +76,7 @@ class Gate:
         number = keys.id_of(key)
         if number is None:
             raise await self._failure(address)
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             found = await api_keys.find(connection, number)
             right = keys.opens(key, found.key_hash if found else "")
             if right:
@@ -112,7 +112,7 @@ class Gate:
         blocked = max(self._blocked.get(subject, 0) for subject in subjects) - time.monotonic()
         if blocked > 0:
             return _later(blocked)
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             counts = await rate_limits.count(connection, dict.fromkeys(subjects, self._limits["failures"]))
         exceeded = [count for count in counts if count.exceeded]
         for count in exceeded:
@@ -127,7 +127,7 @@ class Gate:
             self._blocked.popitem(last=False)
 
     async def _count(self, request: Request, limits: Mapping[str, int]) -> None:
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             counts = await rate_limits.count(connection, limits)
         self._heed(request, counts)
 

@@ -44,7 +44,7 @@ class State:
         return transaction(self.engine)
 
 
-def _of(request: Request) -> State:
+async def _of(request: Request) -> State:  # a plain function would be called in a thread of its own
     state: State = request.app.state.api
     return state
 

@@ -156,6 +156,14 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
                 )
 
 
+@asynccontextmanager
+async def statements(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection whose statements are transactions of their own, so that none holds a lock longer than it takes."""
+    with connect_errors(engine.url):
+        async with engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
 @contextmanager
 def connect_errors(url: URL) -> Iterator[None]:
     """Turns a connection that fails or breaks inside into `DatabaseUnavailable`; errors of statements pass."""
