@@ -30,6 +30,7 @@ JOB = TypeAdapter(Job)
 
 routes = router("crawl-jobs", "crawl jobs")
 
+Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 Images = Annotated[StrictInt, Field(ge=1, le=MAX_IMAGES)]
 IdempotencyKey = Annotated[
     str | None,
@@ -134,7 +135,7 @@ async def list_(
     caller: Reader,
     cursor: Cursor = None,
     limit: Limit = 20,
-    status: Annotated[Literal["pending", "running", "completed", "failed", "cancelled"] | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
     project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Page[Job]:
     """My jobs, the newest first."""
