@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import pixcrawler
-from pixcrawler.api import docs, problems
+from pixcrawler.api import dashboard, docs, problems
 from pixcrawler.api.events import Events
 from pixcrawler.api.gate import Gate
 from pixcrawler.api.guard import Guard
@@ -95,7 +95,8 @@ def create_app(state: State) -> FastAPI:
     app.state.api = state
     for routes in ROUTES:
         app.include_router(routes)
-    problems.handle(app)
+    dashboard.add(app)
+    problems.handle(app, dashboard.show_problem)
     docs.add(app)
     origins = list(state.config.allowed_origins)
     methods = ["GET", "POST", "PATCH", "DELETE"]

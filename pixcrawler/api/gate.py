@@ -205,16 +205,21 @@ def _later(seconds: float) -> Refused:
 BEARER = HTTPBearer(auto_error=False, description="A Supabase access token, or an API key `pxc_…`.")
 
 
+async def admit(request: Request, credentials: str | None, scope: Scope) -> Caller:
+    """Who asks, if they may do as much as that. Raises `Refused`."""
+    gate: Gate = request.app.state.api.gate
+    who = await gate.admit(request, credentials)
+    if scope not in who.scopes:
+        raise Refused(Code.FORBIDDEN, f"this needs a key with the permission {scope.value}")
+    return who
+
+
 def _allowed(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def caller(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
     ) -> Caller:
-        gate: Gate = request.app.state.api.gate
         given = credentials.credentials if credentials else request.headers.get("authorization")
-        who = await gate.admit(request, given)
-        if scope not in who.scopes:
-            raise Refused(Code.FORBIDDEN, f"this needs a key with the permission {scope.value}")
-        return who
+        return await admit(request, given, scope)
 
     return caller
 

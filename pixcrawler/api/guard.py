@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixcrawler.api.addresses import is_ours
@@ -47,7 +48,7 @@ class Guard:
         try:
             self._check(scope)
         except Refused as refusal:
-            await answer(refusal.code, str(refusal))(scope, receive, send)
+            await answer(HTTPConnection(scope), refusal.code, str(refusal))(scope, receive, send)
             return
         await self._in_time(scope, receive, send)
 
@@ -100,7 +101,8 @@ class Guard:
         except TimeoutError:
             if began or not deadline.expired():
                 raise
-            response = answer(Code.UNAVAILABLE, f"it took more than {seconds:.0f} s", headers={"Retry-After": "5"})
+            late = f"it took more than {seconds:.0f} s"
+            response = answer(HTTPConnection(scope), Code.UNAVAILABLE, late, headers={"Retry-After": "5"})
             await response(scope, receive, send)
 
 
