@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Float, Select, case, cast, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import attempts, candidates, exports, jobs, runs
 from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import crawl_jobs, projects
-from pixcrawler.jobs import TERMINAL_JOBS, Funnel, JobState
+from pixcrawler.jobs import ACTIVE_ATTEMPTS, TERMINAL_JOBS, Funnel, JobState
 
 UNCLAIMED = or_(jobs.c.state.is_(None), jobs.c.state == JobState.PENDING)
 
@@ -77,6 +77,23 @@ class Attempt:
     ended_at: datetime | None
     log: str | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AtWork:
+    """An attempt that has not ended."""
+
+    job: int
+    name: str  # of the job
+    run: int
+    attempt: int
+    source: str
+    node: str
+    state: str
+    decided: int
+    started_at: datetime | None
+    heartbeat_seconds: float | None  # since its last sign of life
+    lease_seconds: float  # that are left; negative: its lease is over, and another attempt follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +201,23 @@ async def is_of(connection: AsyncConnection, job: int, owner: UUID) -> bool:
 async def exports_of(connection: AsyncConnection, job: int) -> list[Export]:
     """The dataset files of a job, the oldest first."""
     return await _exports(connection, job)
+
+
+async def at_work(connection: AsyncConnection, owner: UUID) -> list[AtWork]:
+    """The attempts at an owner's jobs that have not ended, the oldest first."""
+    statement = (
+        select(
+            *attempts.c["job", "run", "attempt", "node", "state", "decided", "started_at"],
+            *(crawl_jobs.c.name, runs.c.source),
+            cast(func.extract("epoch", func.now() - attempts.c.heartbeat_at), Float).label("heartbeat_seconds"),
+            cast(func.extract("epoch", attempts.c.lease_until - func.now()), Float).label("lease_seconds"),
+        )
+        .join(runs, runs.c.id == attempts.c.run)
+        .join(crawl_jobs, crawl_jobs.c.id == attempts.c.job)
+        .where(attempts.c.state.in_(ACTIVE_ATTEMPTS), of(owner))
+        .order_by(attempts.c.run)
+    )
+    return [AtWork(**row._mapping) for row in await connection.execute(statement)]
 
 
 async def progress(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Progress]:

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from pixcrawler.api.dashboard import jobs, sign_in
+from pixcrawler.api.dashboard import jobs, keys, nodes, notifications, projects, sign_in, sources, usage
 from pixcrawler.api.dashboard.pages import Static
 from pixcrawler.api.dashboard.problem_page import show_problem
 
 __all__ = ["add", "show_problem"]
 
-PAGES = (sign_in, jobs)
+PAGES = (sign_in, jobs, nodes, sources, projects, notifications, keys, usage)
 
 
 def add(app: FastAPI) -> None:

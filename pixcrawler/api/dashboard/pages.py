@@ -22,8 +22,16 @@ from pixcrawler.owners.keys import Scope
 
 HERE = Path(__file__).parent
 
-# What is found from everywhere: title and address.
-NAVIGATION = (("Jobs", "/"),)
+# What is found from everywhere: title, address, and what a visitor must be permitted.
+NAVIGATION = (
+    ("Jobs", "/", Scope.READ),
+    ("Projects", "/projects", Scope.READ),
+    ("Sources", "/sources", Scope.READ),
+    ("Nodes", "/nodes", Scope.READ),
+    ("Notifications", "/notifications", Scope.READ),
+    ("Usage", "/usage", Scope.READ),
+    ("API keys", "/keys", Scope.ADMIN),
+)
 
 # Nothing but what is ours runs, styles or is asked, nobody frames it, and no other window holds on to it.
 HEADERS = {
