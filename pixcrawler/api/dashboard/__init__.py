@@ -18,13 +18,13 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from pixcrawler.api.dashboard import jobs, sign_in
+from pixcrawler.api.dashboard import datasets, findings, job, jobs, new_job, pictures, runs, sign_in
 from pixcrawler.api.dashboard.pages import Static
 from pixcrawler.api.dashboard.problem_page import show_problem
 
 __all__ = ["add", "show_problem"]
 
-PAGES = (sign_in, jobs)
+PAGES = (sign_in, jobs, new_job, job, pictures, findings, runs, datasets)
 
 
 def add(app: FastAPI) -> None:
