@@ -31,6 +31,7 @@ from pixcrawler.api.routes import (
     sources,
 )
 from pixcrawler.api.state import State
+from pixcrawler.api.thumbnails import Thumbnails
 from pixcrawler.api.tokens import Verifier, fetch_from, issuer
 from pixcrawler.config import Config
 from pixcrawler.db import check, engine, profiles
@@ -63,7 +64,9 @@ async def open_state(
             gate = await _gate(pool, config, client)
             events = Events(pool)
             storages = {tier: await asyncio.to_thread(open_storage, config, tier) for tier in Tier}
-            yield State(config, pool, storages, catalogue, descriptions, client, gate, events)
+            thumbnails = Thumbnails(storages[Tier.HOT])
+            yield State(config, pool, storages, catalogue, descriptions, client, gate, events, thumbnails)
+            await thumbnails.close()
             await events.close()
             await gate.close()
         finally:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BOOKED_SECONDS = 60.0  # between two writes of a user's or key's uses
 BLOCKED_KNOWN = 10_000  # subjects that are refused without asking the database
+ADMITTED_SECONDS = 60.0  # a key that is revoked still shows pictures for so long
+ADMITTED_KNOWN = 10_000
 FORGET_SECONDS = 600.0  # between two sweeps of limits nobody needs any more
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 IPV6_NETWORK = 64  # bits; one household's or server's, who has all addresses in it
@@ -54,6 +56,7 @@ class Gate:
         self._local_user = local_user
         self._verifier = verifier
         self._blocked: OrderedDict[str, float] = OrderedDict()  # subject → until when
+        self._admitted: OrderedDict[str, tuple[Caller, float]] = OrderedDict()  # credentials → who, until when
         self._uses: dict[tuple[UUID, UUID | None], _Uses] = {}
         self._forgot = time.monotonic()
 
@@ -70,7 +73,21 @@ class Gate:
         else:
             caller = await self._by_token(request, address, credentials)
         await self._book(caller, address)
+        self._remember(credentials, caller)
         return caller
+
+    async def admit_again(self, request: Request, credentials: str | None) -> Caller:
+        """Does what `admit` does, uncounted for who was let in a minute ago: the pictures of a page belong to it."""
+        known = self._admitted.get(credentials or "")
+        if known and known[1] > time.monotonic() and (known[0].until is None or known[0].until > time.time()):
+            return known[0]
+        return await self.admit(request, credentials)
+
+    def _remember(self, credentials: str, caller: Caller) -> None:
+        self._admitted[credentials] = (caller, time.monotonic() + ADMITTED_SECONDS)
+        self._admitted.move_to_end(credentials)
+        if len(self._admitted) > ADMITTED_KNOWN:
+            self._admitted.popitem(last=False)
 
     async def _by_key(self, request: Request, address: str, key: str) -> Caller:
         number = keys.id_of(key)

@@ -21,7 +21,7 @@ BODY_BYTES = 1_000_000
 LIST_BYTES = 100_000_000  # a million addresses; a crawl process reads the file as a whole
 SECONDS = 30.0  # until an answer begins; as long as a statement may take
 UPLOAD_SECONDS = 600.0  # the largest list over a slow line
-UPLOADS = "/api/v1/crawl-jobs/lists"
+UPLOADS = ("/api/v1/crawl-jobs/lists", "/jobs/new")
 LIVENESS = "/api/v1/health/"  # asked by machines that know an address only
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 OWN_PAGES = ("same-origin", "none")  # of Sec-Fetch-Site; none: typed in by hand
@@ -69,7 +69,7 @@ class Guard:
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Reads no more of a body than it may have."""
-        most = left = LIST_BYTES if scope["path"] == UPLOADS else BODY_BYTES
+        most = left = LIST_BYTES if scope["path"] in UPLOADS else BODY_BYTES
 
         async def limited() -> Message:
             nonlocal left
@@ -94,7 +94,7 @@ class Guard:
                 _count(scope, message["status"], time.perf_counter() - start)
             await send(message)
 
-        seconds = UPLOAD_SECONDS if scope["path"] == UPLOADS else SECONDS
+        seconds = UPLOAD_SECONDS if scope["path"] in UPLOADS else SECONDS
         try:
             async with asyncio.timeout(seconds) as deadline:
                 await self._app(scope, self._limited(scope, receive), tell)

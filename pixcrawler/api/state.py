@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.api.events import Events
 from pixcrawler.api.gate import Gate
+from pixcrawler.api.thumbnails import Thumbnails
 from pixcrawler.config import Config
 from pixcrawler.db.engine import transaction
 from pixcrawler.jobs import Tier
@@ -33,6 +34,7 @@ class State:
     client: httpx.AsyncClient
     gate: Gate
     events: Events
+    thumbnails: Thumbnails
 
     @property
     def storage(self) -> Storage:

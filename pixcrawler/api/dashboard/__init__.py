@@ -18,13 +18,31 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from pixcrawler.api.dashboard import jobs, keys, nodes, notifications, projects, sign_in, sources, usage
+from pixcrawler.api.dashboard import (
+    datasets,
+    findings,
+    job,
+    jobs,
+    keys,
+    new_job,
+    nodes,
+    notifications,
+    pictures,
+    projects,
+    runs,
+    sign_in,
+    sources,
+    usage,
+)
 from pixcrawler.api.dashboard.pages import Static
 from pixcrawler.api.dashboard.problem_page import show_problem
 
 __all__ = ["add", "show_problem"]
 
-PAGES = (sign_in, jobs, nodes, sources, projects, notifications, keys, usage)
+PAGES = (
+    *(sign_in, jobs, new_job, job, pictures, findings, runs, datasets),
+    *(nodes, sources, projects, notifications, keys, usage),
+)
 
 
 def add(app: FastAPI) -> None:

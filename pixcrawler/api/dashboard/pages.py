@@ -104,7 +104,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(when=when, size=decimal, number="{:,}".format)
+    environment.filters.update(when=when, size=decimal, number="{:,}".format, zip=zip)
     environment.globals.update(static=static, navigation=NAVIGATION, words=words)
     return environment
 

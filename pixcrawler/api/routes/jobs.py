@@ -112,7 +112,7 @@ async def create(api: Api, caller: Writer, wanted: NewJob, idempotency_key: Idem
             return JOB.validate_python(earlier.answer)
         project = await projects.choose(connection, wanted.project, caller.user)
         number = await crawl_jobs.create(connection, project_id=project, **asdict(order))
-        job = await _job(overview.job_of(connection, number, caller.user))
+        job = await found(overview.job_of(connection, number, caller.user))
         if idempotency_key:
             answer = JOB.dump_python(job, mode="json")
             await idempotency.finish(connection, caller.user, idempotency_key, answer)
@@ -146,15 +146,15 @@ async def list_(
 @routes.get("/{job}", **also(Code.NOT_FOUND))
 async def show(api: Api, caller: Reader, job: Number) -> Details:
     """A job, its runs and datasets, and what became of every image found."""
-    seen = await _overview(api, caller, job)
+    seen = await overview_of(api, caller, job)
     return Details(job=seen.job, runs=list(seen.runs), exports=list(seen.exports), funnel=_funnel(seen))
 
 
 @routes.get("/{job}/progress", **also(Code.NOT_FOUND))
 async def progress(api: Api, caller: Reader, job: Number) -> HowFar:
     """How far a job is, and what each source has brought."""
-    seen = await _overview(api, caller, job)
-    return HowFar(job=seen.job, sources=_by_source(seen.runs), funnel=_funnel(seen))
+    seen = await overview_of(api, caller, job)
+    return HowFar(job=seen.job, sources=by_source(seen.runs), funnel=_funnel(seen))
 
 
 @routes.post("/{job}/cancel", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -165,7 +165,7 @@ async def cancel(api: Api, caller: Writer, job: Number) -> Job:
         before = await crawl_jobs.ask_cancel(connection, job)
         if before not in CANCELLABLE:
             raise Refused(Code.CONFLICT, f"job {job} cannot be cancelled: it is {before}")
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 @routes.post("/{job}/retry", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -175,7 +175,7 @@ async def retry(api: Api, caller: Writer, job: Number) -> Job:
         await require(connection, job, caller)
         with in_conflict(UsageError):
             await jobs.retry(connection, job, **_terms(api))
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 @routes.post("/{job}/extend", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -186,7 +186,7 @@ async def extend(api: Api, caller: Writer, job: Number, wanted: MoreImages) -> J
         await require(connection, job, caller)
         with in_conflict(UsageError):
             await jobs.extend(connection, job, number, **_terms(api))
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 async def require(connection: Any, job: int, caller: Caller) -> None:
@@ -195,7 +195,8 @@ async def require(connection: Any, job: int, caller: Caller) -> None:
         raise not_found()
 
 
-async def _overview(api: State, caller: Caller, job: int) -> overview.Overview:
+async def overview_of(api: State, caller: Caller, job: int) -> overview.Overview:
+    """All there is to say about one of the caller's jobs. Raises `Refused`."""
     async with api.transaction() as connection:
         seen = await overview.overview(connection, job, caller.user)
     if seen is None:
@@ -203,7 +204,8 @@ async def _overview(api: State, caller: Caller, job: int) -> overview.Overview:
     return seen
 
 
-async def _job(question: Any) -> Job:
+async def found(question: Any) -> Job:
+    """What a question for one of the caller's jobs found. Raises `Refused`."""
     job: Job | None = await question
     if job is None:
         raise not_found()
@@ -218,7 +220,8 @@ def _funnel(seen: overview.Overview) -> FunnelShown:
     return FunnelShown(**seen.funnel.to_json())
 
 
-def _by_source(runs: Sequence[Run]) -> list[OfSource]:
+def by_source(runs: Sequence[Run]) -> list[OfSource]:
+    """The runs of each source, summed."""
     found: dict[str, OfSource] = {}
     for run in runs:
         of = found.setdefault(run.source, OfSource(source=run.source, runs=0, asked=0, found=0, kept=0))
