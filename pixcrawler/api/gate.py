@@ -222,10 +222,10 @@ def _later(seconds: float) -> Refused:
 BEARER = HTTPBearer(auto_error=False, description="A Supabase access token, or an API key `pxc_…`.")
 
 
-async def admit(request: Request, credentials: str | None, scope: Scope) -> Caller:
-    """Who asks, if they may do as much as that. Raises `Refused`."""
+async def admit(request: Request, credentials: str | None, scope: Scope, *, again: bool = False) -> Caller:
+    """Who asks, if they may do as much as that; `again`: by `admit_again`. Raises `Refused`."""
     gate: Gate = request.app.state.api.gate
-    who = await gate.admit(request, credentials)
+    who = await (gate.admit_again if again else gate.admit)(request, credentials)
     if scope not in who.scopes:
         raise Refused(Code.FORBIDDEN, f"this needs a key with the permission {scope.value}")
     return who

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from pixcrawler.api.dashboard.job import top_of
 from pixcrawler.api.dashboard.pages import page
 from pixcrawler.api.dashboard.visitors import SESSION, Visitor
+from pixcrawler.api.gate import admit
 from pixcrawler.api.paging import Cursor
 from pixcrawler.api.problems import not_found
 from pixcrawler.api.routes import Number, jobs, results
@@ -20,6 +21,7 @@ from pixcrawler.db import images
 from pixcrawler.db.images import Image
 from pixcrawler.errors import NotAnImage
 from pixcrawler.export.attribution import conditions
+from pixcrawler.owners.keys import Scope
 from pixcrawler.rights import normalise
 
 SHOWN = 60  # a page: twelve rows on a large screen
@@ -78,7 +80,7 @@ async def look(
     request: Request, api: Api, job: Number, picture: Number, size: Literal["small", "large", "original"]
 ) -> Response:
     """The picture itself: small, large, or a link to its file."""
-    caller = await api.gate.admit_again(request, request.cookies.get(SESSION) or None)
+    caller = await admit(request, request.cookies.get(SESSION) or None, Scope.READ, again=True)
     async with api.transaction() as connection:
         await jobs.require(connection, job, caller)
         image = await images.one(connection, job, picture)
