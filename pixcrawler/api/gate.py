@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pixcrawler.api.problems import Code, Refused
 from pixcrawler.api.tokens import BadToken, Verifier
 from pixcrawler.config import Config, is_here
-from pixcrawler.db import accounts, api_keys, rate_limits, usage
+from pixcrawler.db import accounts, api_keys, idempotency, rate_limits, usage
 from pixcrawler.db.engine import statements, transaction
 from pixcrawler.owners import keys
 from pixcrawler.owners.keys import Scope, implied
@@ -167,6 +167,7 @@ class Gate:
             self._forgot = time.monotonic()
             async with transaction(self._engine) as connection:
                 await rate_limits.forget(connection)
+                await idempotency.forget(connection)
 
     async def _write(self, user: UUID, key: UUID | None, uses: _Uses) -> None:
         number, uses.number, uses.booked = uses.number, 0, time.monotonic()

@@ -24,6 +24,7 @@ from pixcrawler.errors import DatabaseUnavailable, PixCrawlerError, StorageFaile
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+OVERTAKEN = {"23503", "23505"}  # a row that is gone, or there already, although we had just looked
 PARAMETER = re.compile(r"\{\w+\}")
 SHOWN = 200  # characters of what was given; who sent more knows the rest
 
@@ -191,6 +192,9 @@ async def _away(request: Request, error: Exception) -> Response:
 
 
 async def _failed_statement(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+        return answer(request, Code.CONFLICT, "somebody else has changed this meanwhile")
     if not is_passing(error):
         raise error
     return await _away(request, error)

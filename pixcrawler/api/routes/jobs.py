@@ -100,7 +100,7 @@ class HowFar(BaseModel):
     funnel: FunnelShown
 
 
-@routes.post("/", status_code=201)
+@routes.post("/", status_code=201, **also(Code.CONFLICT))
 async def create(api: Api, caller: Writer, wanted: NewJob, idempotency_key: IdempotencyKey = None) -> Job:
     """Asks for a dataset."""
     order = await _order(api, caller, wanted)
