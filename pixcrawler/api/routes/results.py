@@ -9,7 +9,7 @@ from fastapi import Header, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
-from pixcrawler.api.events import id_of
+from pixcrawler.api.events import say
 from pixcrawler.api.gate import Reader
 from pixcrawler.api.paging import Cursor, Limit, Page, by_id, paged
 from pixcrawler.api.problems import Code, described, not_found
@@ -50,7 +50,7 @@ async def events(
         seen = (await overview.progress(connection, [job])).get(job)
     if seen is None:
         raise not_found()
-    if seen.over and last_event_id == id_of(seen):
+    if seen.over and last_event_id == say(seen).id:
         return Response(status_code=204)
     stream: AsyncIterator[bytes] = api.events.open(seen, caller, last_event_id)
     headers = {"X-Accel-Buffering": "no"}  # or nginx would keep them to itself
