@@ -41,6 +41,7 @@ from pixcrawler.jobs import Tier
 from pixcrawler.storage import open_storage
 from pixcrawler.terms import Catalogue
 
+RESTED_SECONDS = 5.0  # since when a connection may be gone: of a database that restarts, some answers are 503
 CONNECTIONS = 5  # all kept: whoever answers many at once must not open one for each
 ABOUT = "Turns keywords into image datasets people can trust. Errors are problem details (RFC 9457) with a `code`."
 
@@ -58,7 +59,9 @@ async def open_state(
     url: str, config: Config, catalogue: Catalogue, descriptions: Mapping[str, str]
 ) -> AsyncIterator[State]:
     """What routes work with. Raises `SchemaMismatch` or `UsageError` for a database that cannot be served."""
-    pool = engine.create(url, application_name="pixcrawler api", pool_size=CONNECTIONS, kept=CONNECTIONS)
+    pool = engine.create(
+        url, application_name="pixcrawler api", pool_size=CONNECTIONS, kept=CONNECTIONS, rested_seconds=RESTED_SECONDS
+    )
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
             gate = await _gate(pool, config, client)

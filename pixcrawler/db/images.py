@@ -183,14 +183,18 @@ async def one(connection: AsyncConnection, job: int, image: int) -> Image | None
     return Image(**row._mapping) if row else None
 
 
+# Made once: it is long.
+SHOWN = select(
+    *images.c["id", "filename", "width", "height", "format", "created_at"],
+    images.c.original_url.label("url"),
+    images.c.file_size.label("size"),
+    images.c.hash.label("sha256"),
+    *(images.c.metadata[name].as_string().label(name) for name in TOLD),
+)
+
+
 def _told(job: int) -> Select[Any]:
-    return select(
-        *images.c["id", "filename", "width", "height", "format", "created_at"],
-        images.c.original_url.label("url"),
-        images.c.file_size.label("size"),
-        images.c.hash.label("sha256"),
-        *(images.c.metadata[name].as_string().label(name) for name in TOLD),
-    ).where(_kept(job))
+    return SHOWN.where(_kept(job))
 
 
 CHOSEN_BY = ("source", "keyword", "license_id")

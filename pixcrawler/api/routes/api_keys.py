@@ -43,7 +43,7 @@ class MadeKey(BaseModel):
 async def list_(api: Api, caller: Admin, cursor: Cursor = None, limit: Limit = 20) -> Page[ApiKey]:
     """My keys, the newest first."""
     after = by_time(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await api_keys.page(connection, caller.user, after, limit)
     return paged(rows, limit, "created_at", "id")
 

@@ -35,7 +35,7 @@ class Me(BaseModel):
 @routes.get("/me")
 async def me(api: Api, caller: Reader) -> Me:
     """Who I am."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         return _shown(caller, await profiles.get(connection, caller.user))
 
 

@@ -50,7 +50,7 @@ class Place(BaseModel):
 @routes.get("/exports", **also(Code.NOT_FOUND))
 async def exports(api: Api, caller: Reader, job: Number) -> list[Export]:
     """Its datasets, wanted and made."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
         return await overview.exports_of(connection, job)
 

@@ -137,7 +137,7 @@ async def list_(
     project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Page[Job]:
     """My jobs, the newest first."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         after = by_id(cursor)
         rows = await overview.page(connection, caller.user, after, limit, status=status, project=project)
     return paged(rows, limit)

@@ -55,7 +55,7 @@ class Changes(BaseModel):
 async def list_(api: Api, caller: Reader, cursor: Cursor = None, limit: Limit = 20) -> Page[Project]:
     """My projects, the newest first."""
     after = by_id(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await projects.page(connection, caller.user, after, limit)
     return paged(rows, limit)
 
@@ -71,7 +71,7 @@ async def create(api: Api, caller: Writer, wanted: NewProject) -> Project:
 @routes.get("/{project}", **also(Code.NOT_FOUND))
 async def show(api: Api, caller: Reader, project: Number) -> Project:
     """One of my projects."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         found = await projects.get(connection, project, caller.user)
     if found is None:
         raise not_found()
