@@ -66,7 +66,9 @@ async def create(request: Request, api: Api, editor: Editor, said: Fields) -> Re
     return back_to(f"/jobs/{job.id}")
 
 
-async def _shown(request: Request, api: State, caller: Caller, said: FormData, where: str = "", wrong: str = "") -> Any:
+async def _shown(
+    request: Request, api: State, caller: Caller, said: FormData, where: str = "", wrong: str = ""
+) -> Response:
     known = await sources.list_(api, caller)
     usual = [name for name in api.config.default_sources if name in api.catalogue]
     owned: Page[Any] = await projects.list_(api, caller, limit=PROJECTS)
