@@ -25,7 +25,9 @@ async def list_(
     visitor: Visitor,
     cursor: Cursor = None,
     status: Annotated[JobStatus | None, Query()] = None,
+    project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Response:
-    """The newest jobs first."""
-    found = await jobs.list_(api, visitor, cursor, SHOWN, status)
-    return page(request, "jobs.html", jobs=found.items, next_cursor=found.next_cursor, status=status)
+    """The newest first, all or those of a status or project."""
+    found = await jobs.list_(api, visitor, cursor, SHOWN, status, project)
+    shown = {"jobs": found.items, "next_cursor": found.next_cursor}
+    return page(request, "jobs.html", **shown, status=status, project=project)

@@ -45,7 +45,7 @@ async def check(api: Api, editor: Editor, said: Fields) -> Response:
     try:
         _checked(api, said, ANY_LIST if said.get("list_name") else None)
     except (UsageError, ValidationError) as error:
-        where, wrong = _told(error)
+        where, wrong = _told(api, error)
         return JSONResponse({"field": where, "wrong": wrong})
     return JSONResponse({"field": None, "wrong": None})
 
@@ -62,7 +62,7 @@ async def create(request: Request, api: Api, editor: Editor, said: Fields) -> Re
             wanted = _checked(api, said, stored.list)
         job = await jobs.create(api, editor, wanted)
     except (UsageError, ValidationError) as error:
-        return await _shown(request, api, editor, said, *_told(error))
+        return await _shown(request, api, editor, said, *_told(api, error))
     return back_to(f"/jobs/{job.id}")
 
 
@@ -80,7 +80,7 @@ async def _shown(
         chosen={name: said.getlist(name) for name in ("sources", "formats")},
         where=where,
         wrong=wrong,
-        sources=sorted(known, key=lambda source: (bool(_missing(source)), source.name not in usual, source.name)),
+        sources=sorted(known, key=lambda one: (bool(_missing(one)), one.needs_list, one.name not in usual, one.name)),
         missing=_missing,
         usual=usual,
         projects=owned.items,
@@ -134,10 +134,16 @@ def _number(text: Any) -> Any:
     return int(plain) if plain.isascii() and plain.isdecimal() and len(plain) < 10 else plain
 
 
-def _told(error: UsageError | ValidationError) -> tuple[str, str]:
-    """The field that is wrong, if it has a name, and what is wrong with it."""
-    field, _, wrong = message_of(error).partition(": ")
-    return (field, wrong) if wrong and field.isidentifier() else ("", message_of(error))
+def _told(api: State, error: UsageError | ValidationError) -> tuple[str, str]:
+    """The field that is wrong, empty if it is none alone, and what is wrong with it."""
+    message = message_of(error)
+    subject, _, wrong = message.partition(": ")
+    if subject in api.catalogue:  # what keeps a source from being asked
+        return "sources", message
+    field, value, _ = subject.partition("=")
+    if field in GIVEN and value:  # a filter that a source cannot be asked for
+        return field, message
+    return (subject, wrong) if wrong and subject.isidentifier() else ("", message)
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:

@@ -79,6 +79,7 @@ async function extend(link) {
   const [list, rest] = [at("more"), page.getElementById("more")];
   const first = rest.firstElementChild;
   list.append(...document.adoptNode(rest).children);
+  list.closest("[data-live]")?.removeAttribute("data-live"); // or it would be as short as before
   const onward = page.querySelector("a[rel=next]");
   const byKey = document.activeElement === link;
   if (onward) link.href = onward.href;
