@@ -29,7 +29,7 @@ OWN_PAGES = ("same-origin", "none")  # of Sec-Fetch-Site; none: typed in by hand
 CARRIED = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",  # at `no-referrer` browsers say that our own forms come from `null`
+    "referrer-policy": "no-referrer",
     "cache-control": "no-store",
 }
 
