@@ -28,6 +28,7 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 PAGES = ("", "/pictures", "/rejected", "/duplicates", "/runs", "/datasets", "/events")
 FORMS = ("/cancel", "/retry", "/extend", "/datasets", "/tier")
 SIDE = 360  # pixels, of a small picture
+BODY = encoded(photo(1, (640, 480)))
 
 
 class Browser:
@@ -109,7 +110,7 @@ def keep(rows: Sql, job: int, data_dir: Path, number: int = 1, **told: Any) -> i
     key = f"jobs/{job}/images/aa/{number:064}.jpg"
     path = LocalStorage(data_dir / "storage", "").root / key
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(told.pop("body", None) or encoded(photo(number, (640, 480))))
+    path.write_bytes(told.pop("body", BODY))
     metadata = {"storage_key": key, "source": "openverse", "keyword": "otter", "license_id": "CC0-1.0", **told}
     ((image,),) = rows(
         "INSERT INTO public.images (crawl_job_id, original_url, filename, width, height, file_size, format, hash,"
