@@ -19,6 +19,7 @@ from pixcrawler.terms import Catalogue
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for answers that have begun
+IDLE_SECONDS = 75  # longer than clients and proxies keep a connection, or both ends of one may decide at once
 BACKLOG = 2048
 
 
@@ -39,6 +40,7 @@ async def run(
                     proxy_headers=bool(config.trusted_proxies),
                     forwarded_allow_ips=list(config.trusted_proxies),
                     timeout_graceful_shutdown=GRACE_SECONDS,
+                    timeout_keep_alive=IDLE_SECONDS,
                 )
             )
             serving = asyncio.create_task(server.serve([listener]))
