@@ -23,6 +23,16 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class JobStatus(StrEnum):
+    """`crawl_jobs.status`: a job as the front end knows it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class RunState(StrEnum):
     """`crawler.runs.state`."""
 

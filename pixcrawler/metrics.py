@@ -18,6 +18,8 @@ STATEMENT_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 REQUEST_SECONDS_BOUNDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 # Of a file stored: from a local disk to an object store far away that wants to be asked again.
 UPLOAD_SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+# Of one request to the API: from what an index answers to the time it may take.
+API_SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 EXPORT_SECONDS_BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 4 * 3600)
 
 CRAWLS = CollectorRegistry()
@@ -52,6 +54,13 @@ EXPORT_SECONDS = Histogram(
     registry=PROCESS,
 )
 EXPORT_BYTES = Counter("pixcrawler_export_bytes", "Size of the datasets published", registry=PROCESS)
+API_SECONDS = Histogram(
+    "pixcrawler_api_seconds",
+    "From a request to the API to the beginning of its answer",
+    ["route", "status"],
+    buckets=API_SECONDS_BOUNDS,
+    registry=PROCESS,
+)
 NODE_ANSWERS = Gauge(
     "pixcrawler_node_answers", "Whether this dispatcher gives work to the node", ["node"], registry=PROCESS
 )

@@ -13,10 +13,9 @@ from pixcrawler.export_options import MAX_SIDE, Encode
 from pixcrawler.imaging import SIDEWAYS, orientation_of, refusals, refuse_bombs, upright
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "gif": "gif"}
+LOSSY = ("jpeg", "webp")
 QUALITY = 95  # nobody sees the difference, and what tools for training data use
 
-# What Pillow is told on top of its defaults.
-_SAVING: dict[str, dict[str, int]] = {"jpeg": {"quality": QUALITY}, "webp": {"quality": QUALITY}, "png": {}, "gif": {}}
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -28,6 +27,7 @@ class Recipe:
     max_side: int | None
     encode: Encode
     strip_metadata: bool
+    quality: int = QUALITY  # of JPEG and WebP
 
 
 class Rewritten(NamedTuple):
@@ -53,7 +53,7 @@ def rewrite(recipe: Recipe, body: bytes) -> Rewritten | None:
         cut = _cut(recipe, *(image.size[::-1] if orientation in SIDEWAYS else image.size))
         turned = recipe.strip_metadata and orientation > 1  # nothing would say any more that it is to be
         if target != kind or cut.shrinks or turned:
-            return _encoded(image, orientation, cut, target)
+            return _encoded(image, orientation, cut, target, recipe.quality)
         bare = stripping.stripped(body) if recipe.strip_metadata else body
         return Rewritten(bare, kind, cut.width, cut.height) if bare != body else None
 
@@ -86,7 +86,7 @@ def _cut(recipe: Recipe, width: int, height: int) -> _Cut:
     return _Cut(left, top, left + wide, top + high, *size, shrinks=size != (width, height))
 
 
-def _encoded(image: Image.Image, orientation: int, cut: _Cut, target: str) -> Rewritten:
+def _encoded(image: Image.Image, orientation: int, cut: _Cut, target: str, quality: int) -> Rewritten:
     longer = max(cut.width / (cut.right - cut.left), cut.height / (cut.bottom - cut.top))
     times = max(image.size) / (2 * longer)  # a JPEG is decoded to no less than twice the size, which looks the same
     image.draft(None, (round(image.width / times), round(image.height / times)) if times > 1 else image.size)
@@ -98,7 +98,7 @@ def _encoded(image: Image.Image, orientation: int, cut: _Cut, target: str) -> Re
     if target == "jpeg":
         picture = _over_white(picture)
     file = BytesIO()
-    picture.save(file, target, **_SAVING[target])
+    picture.save(file, target, **({"quality": quality} if target in LOSSY else {}))
     return Rewritten(file.getvalue(), target, cut.width, cut.height)
 
 

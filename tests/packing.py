@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ from pixcrawler.db import engine, jobs
 from pixcrawler.db.engine import transaction
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.export.loop import Exporter
+from pixcrawler.export.revoking import Affected, Revoker
+from pixcrawler.export.tiers import Tiers
 from pixcrawler.imaging import inspect
 from pixcrawler.jobs import AttemptState, Outcome, Spent, Tier
 from pixcrawler.storage import open_storage
+from pixcrawler.takedowns import Subject
 
 AT_ONCE = 0.001  # seconds; nothing is too young to be swept
 
@@ -133,3 +137,23 @@ def files(world: World, job: int, tier: Tier = Tier.HOT) -> list[str]:
 def path_of(world: World, key: str) -> Path:
     """Where a file of the hot tier is."""
     return Path(world.settings.data_dir / "storage" / key)
+
+
+@asynccontextmanager
+async def revoker(world: World) -> AsyncIterator[Revoker]:
+    own = engine.create(url_of(world), application_name="test", pool_size=1)
+    try:
+        yield Revoker(own, world.settings, Tiers(world.settings))
+    finally:
+        await own.dispose()
+
+
+async def taking_back(world: World, subject: Subject) -> list[Affected]:
+    """Pictures are taken back."""
+    async with revoker(world) as one:
+        return await one.carry_out(subject, reason="its author asks for it", booked_by="ann")
+
+
+def take_back(world: World, subject: Subject) -> list[Affected]:
+    """The same, for who does nothing meanwhile."""
+    return asyncio.run(taking_back(world, subject))

@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import pixcrawler
-from pixcrawler.api import docs, problems
+from pixcrawler.api import dashboard, docs, problems
 from pixcrawler.api.events import Events
 from pixcrawler.api.gate import Gate
 from pixcrawler.api.guard import Guard
@@ -31,6 +31,7 @@ from pixcrawler.api.routes import (
     sources,
 )
 from pixcrawler.api.state import State
+from pixcrawler.api.thumbnails import Thumbnails
 from pixcrawler.api.tokens import Verifier, fetch_from, issuer
 from pixcrawler.config import Config
 from pixcrawler.db import check, engine, profiles
@@ -40,6 +41,7 @@ from pixcrawler.jobs import Tier
 from pixcrawler.storage import open_storage
 from pixcrawler.terms import Catalogue
 
+RESTED_SECONDS = 5.0  # since when a connection may be gone: of a database that restarts, some answers are 503
 CONNECTIONS = 5  # all kept: whoever answers many at once must not open one for each
 ABOUT = "Turns keywords into image datasets people can trust. Errors are problem details (RFC 9457) with a `code`."
 
@@ -57,13 +59,17 @@ async def open_state(
     url: str, config: Config, catalogue: Catalogue, descriptions: Mapping[str, str]
 ) -> AsyncIterator[State]:
     """What routes work with. Raises `SchemaMismatch` or `UsageError` for a database that cannot be served."""
-    pool = engine.create(url, application_name="pixcrawler api", pool_size=CONNECTIONS, kept=CONNECTIONS)
+    pool = engine.create(
+        url, application_name="pixcrawler api", pool_size=CONNECTIONS, kept=CONNECTIONS, rested_seconds=RESTED_SECONDS
+    )
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
             gate = await _gate(pool, config, client)
             events = Events(pool)
             storages = {tier: await asyncio.to_thread(open_storage, config, tier) for tier in Tier}
-            yield State(config, pool, storages, catalogue, descriptions, client, gate, events)
+            thumbnails = Thumbnails(storages[Tier.HOT])
+            yield State(config, pool, storages, catalogue, descriptions, client, gate, events, thumbnails)
+            await thumbnails.close()
             await events.close()
             await gate.close()
         finally:
@@ -95,7 +101,8 @@ def create_app(state: State) -> FastAPI:
     app.state.api = state
     for routes in ROUTES:
         app.include_router(routes)
-    problems.handle(app)
+    dashboard.add(app)
+    problems.handle(app, dashboard.show_problem)
     docs.add(app)
     origins = list(state.config.allowed_origins)
     methods = ["GET", "POST", "PATCH", "DELETE"]

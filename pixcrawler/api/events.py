@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict
+from typing import NamedTuple
 from uuid import UUID
 
 from fastapi.sse import format_sse_event
@@ -50,7 +51,7 @@ class Events:
         """What happens to a job from now on. Raises `Refused` if too many listen."""
         if self._closed or len(self._streams) >= STREAMS:
             raise Refused(Code.UNAVAILABLE, "too many streams are open here", headers={"Retry-After": "10"})
-        return self._listen(_Stream(job, caller, last_id))
+        return self._listen(_Stream(job.id, say(job), caller, last_id))
 
     async def _listen(self, stream: _Stream) -> AsyncIterator[bytes]:
         self._streams.add(stream)
@@ -75,8 +76,9 @@ class Events:
         async with transaction(self._engine) as connection:
             seen = await overview.progress(connection, {stream.job for stream in streams})
             usable = await api_keys.usable(connection, {key for stream in streams if (key := stream.caller.key)})
+        said = {job: say(progress) for job, progress in seen.items()}  # once, however many listen
         for stream in streams:
-            stream.tell(seen.get(stream.job), usable)
+            stream.tell(said.get(stream.job), usable)
 
     async def close(self) -> None:
         """Ends all streams; those who listened come again, to somebody else."""
@@ -89,25 +91,33 @@ class Events:
                 await self._poller
 
 
+class Said(NamedTuple):
+    """What is told of a job."""
+
+    id: str  # the same for the same news, whoever tells it
+    event: bytes
+    over: bool
+
+
 class _Stream:
     """One listener. Who is slow misses what was said in between, and hears what is true."""
 
-    def __init__(self, job: Progress, caller: Caller, last_id: str | None) -> None:
-        self.job = job.id
+    def __init__(self, job: int, now: Said, caller: Caller, last_id: str | None) -> None:
+        self.job = job
         self.caller = caller
-        self._said = last_id
-        self._waiting: Progress | None = job
+        self._last_id = last_id
+        self._waiting: Said | None = now
         self._over = False
         self._news = asyncio.Event()
         self._news.set()
 
-    def tell(self, seen: Progress | None, usable: set[UUID]) -> None:
+    def tell(self, now: Said | None, usable: set[UUID]) -> None:
         """What is true of the job now; None: it is not there any more."""
         expired = self.caller.until is not None and self.caller.until < time.time()
-        if seen is None or expired or (self.caller.key and self.caller.key not in usable):
+        if now is None or expired or (self.caller.key and self.caller.key not in usable):
             self.end()
-        elif id_of(seen) != self._said:
-            self._waiting = seen
+        elif now.id != self._last_id:
+            self._waiting = now
             self._news.set()
 
     def end(self) -> None:
@@ -123,16 +133,18 @@ class _Stream:
             except TimeoutError:
                 return HEARTBEAT
             self._news.clear()
-            seen, self._waiting = self._waiting, None
-            if seen is None or (number := id_of(seen)) == self._said:
+            now, self._waiting = self._waiting, None
+            if now is None or now.id == self._last_id:
                 continue
-            self._said = number
-            self._over = seen.over
-            data = json.dumps(asdict(seen))
-            return format_sse_event(data_str=data, event="ended" if seen.over else "progress", id=number)
+            self._last_id = now.id
+            self._over = now.over
+            return now.event
         return None
 
 
-def id_of(seen: Progress) -> str:
-    """The id of an event: the same for the same news, whoever tells it."""
-    return hashlib.sha256(json.dumps(asdict(seen), sort_keys=True).encode()).hexdigest()[:16]
+def say(seen: Progress) -> Said:
+    """How far a job is, as an event."""
+    data = json.dumps(asdict(seen))
+    number = hashlib.sha256(data.encode()).hexdigest()[:16]
+    event = format_sse_event(data_str=data, event="ended" if seen.over else "progress", id=number)
+    return Said(number, event, seen.over)

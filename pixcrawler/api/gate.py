@@ -8,7 +8,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,35 +16,23 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pixcrawler.api import keys
 from pixcrawler.api.problems import Code, Refused
 from pixcrawler.api.tokens import BadToken, Verifier
 from pixcrawler.config import Config, is_here
-from pixcrawler.db import accounts, api_keys, rate_limits, usage
-from pixcrawler.db.engine import transaction
+from pixcrawler.db import accounts, api_keys, idempotency, rate_limits, usage
+from pixcrawler.db.engine import statements, transaction
+from pixcrawler.owners import keys
+from pixcrawler.owners.keys import Scope, implied
 
 logger = logging.getLogger(__name__)
 
 BOOKED_SECONDS = 60.0  # between two writes of a user's or key's uses
 BLOCKED_KNOWN = 10_000  # subjects that are refused without asking the database
+ADMITTED_SECONDS = 60.0  # a key that is revoked still shows pictures for so long
+ADMITTED_KNOWN = 10_000
 FORGET_SECONDS = 600.0  # between two sweeps of limits nobody needs any more
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 IPV6_NETWORK = 64  # bits; one household's or server's, who has all addresses in it
-
-
-class Scope(StrEnum):
-    """What a key may do; each includes those before it."""
-
-    READ = "read"
-    WRITE = "write"  # create, change, cancel
-    ADMIN = "admin"  # make and revoke API keys
-
-
-def implied(permissions: object) -> frozenset[Scope]:
-    """What a key with these permissions, as stored, may do; words of others mean nothing."""
-    given = permissions if isinstance(permissions, list) else []
-    ranks = [rank for rank, scope in enumerate(Scope) if scope in given]
-    return frozenset(list(Scope)[: max(ranks) + 1]) if ranks else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +56,7 @@ class Gate:
         self._local_user = local_user
         self._verifier = verifier
         self._blocked: OrderedDict[str, float] = OrderedDict()  # subject → until when
+        self._admitted: OrderedDict[str, tuple[Caller, float]] = OrderedDict()  # credentials → who, until when
         self._uses: dict[tuple[UUID, UUID | None], _Uses] = {}
         self._forgot = time.monotonic()
 
@@ -85,13 +73,27 @@ class Gate:
         else:
             caller = await self._by_token(request, address, credentials)
         await self._book(caller, address)
+        self._remember(credentials, caller)
         return caller
+
+    async def admit_again(self, request: Request, credentials: str | None) -> Caller:
+        """Does what `admit` does, uncounted for who was let in a minute ago: the pictures of a page belong to it."""
+        known = self._admitted.get(credentials or "")
+        if known and known[1] > time.monotonic() and (known[0].until is None or known[0].until > time.time()):
+            return known[0]
+        return await self.admit(request, credentials)
+
+    def _remember(self, credentials: str, caller: Caller) -> None:
+        self._admitted[credentials] = (caller, time.monotonic() + ADMITTED_SECONDS)
+        self._admitted.move_to_end(credentials)
+        if len(self._admitted) > ADMITTED_KNOWN:
+            self._admitted.popitem(last=False)
 
     async def _by_key(self, request: Request, address: str, key: str) -> Caller:
         number = keys.id_of(key)
         if number is None:
             raise await self._failure(address)
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             found = await api_keys.find(connection, number)
             right = keys.opens(key, found.key_hash if found else "")
             if right:
@@ -127,7 +129,7 @@ class Gate:
         blocked = max(self._blocked.get(subject, 0) for subject in subjects) - time.monotonic()
         if blocked > 0:
             return _later(blocked)
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             counts = await rate_limits.count(connection, dict.fromkeys(subjects, self._limits["failures"]))
         exceeded = [count for count in counts if count.exceeded]
         for count in exceeded:
@@ -142,7 +144,7 @@ class Gate:
             self._blocked.popitem(last=False)
 
     async def _count(self, request: Request, limits: Mapping[str, int]) -> None:
-        async with transaction(self._engine) as connection:
+        async with statements(self._engine) as connection:
             counts = await rate_limits.count(connection, limits)
         self._heed(request, counts)
 
@@ -165,6 +167,7 @@ class Gate:
             self._forgot = time.monotonic()
             async with transaction(self._engine) as connection:
                 await rate_limits.forget(connection)
+                await idempotency.forget(connection)
 
     async def _write(self, user: UUID, key: UUID | None, uses: _Uses) -> None:
         number, uses.number, uses.booked = uses.number, 0, time.monotonic()
@@ -220,16 +223,21 @@ def _later(seconds: float) -> Refused:
 BEARER = HTTPBearer(auto_error=False, description="A Supabase access token, or an API key `pxc_…`.")
 
 
+async def admit(request: Request, credentials: str | None, scope: Scope, *, again: bool = False) -> Caller:
+    """Who asks, if they may do as much as that; `again`: by `admit_again`. Raises `Refused`."""
+    gate: Gate = request.app.state.api.gate
+    who = await (gate.admit_again if again else gate.admit)(request, credentials)
+    if scope not in who.scopes:
+        raise Refused(Code.FORBIDDEN, f"this needs a key with the permission {scope.value}")
+    return who
+
+
 def _allowed(scope: Scope) -> Callable[..., Awaitable[Caller]]:
     async def caller(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]
     ) -> Caller:
-        gate: Gate = request.app.state.api.gate
         given = credentials.credentials if credentials else request.headers.get("authorization")
-        who = await gate.admit(request, given)
-        if scope not in who.scopes:
-            raise Refused(Code.FORBIDDEN, f"this needs a key with the permission {scope.value}")
-        return who
+        return await admit(request, given, scope)
 
     return caller
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixcrawler.api.addresses import is_ours
 from pixcrawler.api.problems import Code, Refused, answer
 from pixcrawler.config import Config
+from pixcrawler.metrics import API_SECONDS
 
 BODY_BYTES = 1_000_000
 LIST_BYTES = 100_000_000  # a million addresses; a crawl process reads the file as a whole
 SECONDS = 30.0  # until an answer begins; as long as a statement may take
 UPLOAD_SECONDS = 600.0  # the largest list over a slow line
-UPLOADS = "/api/v1/crawl-jobs/lists"
+UPLOADS = ("/api/v1/crawl-jobs/lists", "/jobs/new")
 LIVENESS = "/api/v1/health/"  # asked by machines that know an address only
 HARMLESS = ("GET", "HEAD", "OPTIONS")
 OWN_PAGES = ("same-origin", "none")  # of Sec-Fetch-Site; none: typed in by hand
@@ -45,7 +48,7 @@ class Guard:
         try:
             self._check(scope)
         except Refused as refusal:
-            await answer(refusal.code, str(refusal))(scope, receive, send)
+            await answer(HTTPConnection(scope), refusal.code, str(refusal))(scope, receive, send)
             return
         await self._in_time(scope, receive, send)
 
@@ -66,7 +69,7 @@ class Guard:
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """Reads no more of a body than it may have."""
-        most = left = LIST_BYTES if scope["path"] == UPLOADS else BODY_BYTES
+        most = left = LIST_BYTES if scope["path"] in UPLOADS else BODY_BYTES
 
         async def limited() -> Message:
             nonlocal left
@@ -80,6 +83,7 @@ class Guard:
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
+        start = time.perf_counter()
 
         async def tell(message: Message) -> None:
             nonlocal began
@@ -87,17 +91,24 @@ class Guard:
                 began = True
                 deadline.reschedule(None)  # streams and files take as long as they take
                 _complete(MutableHeaders(scope=message), scope)
+                _count(scope, message["status"], time.perf_counter() - start)
             await send(message)
 
-        seconds = UPLOAD_SECONDS if scope["path"] == UPLOADS else SECONDS
+        seconds = UPLOAD_SECONDS if scope["path"] in UPLOADS else SECONDS
         try:
             async with asyncio.timeout(seconds) as deadline:
                 await self._app(scope, self._limited(scope, receive), tell)
         except TimeoutError:
             if began or not deadline.expired():
                 raise
-            response = answer(Code.UNAVAILABLE, f"it took more than {seconds:.0f} s", headers={"Retry-After": "5"})
+            late = f"it took more than {seconds:.0f} s"
+            response = answer(HTTPConnection(scope), Code.UNAVAILABLE, late, headers={"Retry-After": "5"})
             await response(scope, receive, send)
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "none")  # never the path: there are as many as people invent
+    API_SECONDS.labels(route, status).observe(seconds)
 
 
 def _complete(headers: MutableHeaders, scope: Scope) -> None:

@@ -1,11 +1,12 @@
-"""Errors as people and programs get them: problem details (RFC 9457) with a code that stays the same."""
+"""Errors: problem details (RFC 9457) with a code that stays the same; who looks at pages gets one that says so."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from pixcrawler.db.patience import is_passing
 from pixcrawler.errors import DatabaseUnavailable, PixCrawlerError, StorageFailed, UsageError
@@ -22,6 +24,7 @@ from pixcrawler.errors import DatabaseUnavailable, PixCrawlerError, StorageFaile
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+OVERTAKEN = {"23503", "23505"}  # a row that is gone, or there already, although we had just looked
 PARAMETER = re.compile(r"\{\w+\}")
 SHOWN = 200  # characters of what was given; who sent more knows the rest
 
@@ -86,6 +89,9 @@ class Problem(BaseModel):
     errors: list[Wrong] = []
 
 
+ShowProblem = Callable[[HTTPConnection, Problem, dict[str, str]], Response]  # the last are headers
+
+
 class Refused(PixCrawlerError):
     """Raised where a request is answered with a problem."""
 
@@ -100,8 +106,23 @@ def not_found() -> Refused:
     return Refused(Code.NOT_FOUND, "there is no such thing, or it is not yours")
 
 
-def answer(code: Code, detail: str, errors: Sequence[Wrong] = (), headers: Mapping[str, str] | None = None) -> Response:
-    """A problem as a response."""
+@contextmanager
+def in_conflict(kind: type[PixCrawlerError]) -> Iterator[None]:
+    """Says no with a conflict to what raises an error of this kind."""
+    try:
+        yield
+    except kind as error:
+        raise Refused(Code.CONFLICT, str(error)) from None
+
+
+def answer(
+    asker: HTTPConnection,
+    code: Code,
+    detail: str,
+    errors: Sequence[Wrong] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as a response to who asks."""
     status = STATUS[code]
     problem = Problem(
         type=f"urn:pixcrawler:problem:{code}",
@@ -111,8 +132,15 @@ def answer(code: Code, detail: str, errors: Sequence[Wrong] = (), headers: Mappi
         code=code,
         errors=list(errors),
     )
+    if _looks_at_pages(asker):
+        show: ShowProblem = asker.app.state.show_problem
+        return show(asker, problem, dict(headers or {}))
     body = json.dumps(problem.model_dump(exclude_defaults=True), ensure_ascii=True)  # no encoding can fail
     return Response(body, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _looks_at_pages(asker: HTTPConnection) -> bool:
+    return "text/html" in asker.headers.get("accept", "") and not asker.scope["path"].startswith("/api/")
 
 
 def described(*codes: Code) -> dict[int | str, dict[str, Any]]:
@@ -127,8 +155,9 @@ def described(*codes: Code) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def handle(app: FastAPI) -> None:
-    """Turns everything that is raised while a request is answered into a problem."""
+def handle(app: FastAPI, show: ShowProblem) -> None:
+    """Turns everything that is raised while a request is answered into a problem; `show` makes a page of one."""
+    app.state.show_problem = show
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(UsageError, _wrong_use)
@@ -141,28 +170,31 @@ def handle(app: FastAPI) -> None:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return answer(error.code, str(error), headers=error.headers)
+    return answer(request, error.code, str(error), headers=error.headers)
 
 
 async def _wrong_use(request: Request, error: Exception) -> Response:
-    return answer(Code.INVALID, str(error))
+    return answer(request, Code.INVALID, str(error))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [Wrong(where=".".join(map(str, e["loc"]))[:SHOWN], message=e["msg"][:SHOWN]) for e in error.errors()]
     if any(e["type"] == "json_invalid" for e in error.errors()):
-        return answer(Code.MALFORMED, "the body is no JSON", found)
-    return answer(Code.INVALID, "; ".join(f"{wrong.where}: {wrong.message}" for wrong in found[:3]), found)
+        return answer(request, Code.MALFORMED, "the body is no JSON", found)
+    return answer(request, Code.INVALID, "; ".join(f"{wrong.where}: {wrong.message}" for wrong in found[:3]), found)
 
 
 async def _away(request: Request, error: Exception) -> Response:
     logger.warning("%s", error)
     what = "storage" if isinstance(error, StorageFailed) else "database"
-    return answer(Code.UNAVAILABLE, f"the {what} cannot be used at the moment", headers={"Retry-After": "5"})
+    return answer(request, Code.UNAVAILABLE, f"the {what} cannot be used at the moment", headers={"Retry-After": "5"})
 
 
 async def _failed_statement(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError)
+    if getattr(error.orig, "sqlstate", None) in OVERTAKEN:
+        return answer(request, Code.CONFLICT, "somebody else has changed this meanwhile")
     if not is_passing(error):
         raise error
     return await _away(request, error)
@@ -172,16 +204,17 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = OF_STATUS.get(HTTPStatus(error.status_code), Code.MALFORMED)
     detail = not_found().args[0] if code is Code.NOT_FOUND else str(error.detail)
-    allow = {"Allow": ", ".join(_methods(request))} if code is Code.METHOD_NOT_ALLOWED else {}
-    return answer(code, detail, headers={**(error.headers or {}), **allow})
+    methods = _methods(request) if code is Code.METHOD_NOT_ALLOWED else []
+    allow = {"Allow": ", ".join(methods)} if methods else {}
+    return answer(request, code, detail, headers={**(error.headers or {}), **allow})
 
 
 def _methods(request: Request) -> list[str]:
-    """All that may be done at a path, which several routes may share."""
+    """All that the API does at a path, which several routes may share."""
     document = request.app.openapi()["paths"]
     here = [path for path in document if re.fullmatch(PARAMETER.sub("[^/]+", path), request.url.path)]
     return sorted({method.upper() for path in here for method in document[path]})
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return answer(Code.INTERNAL, "something went wrong here; the log says what")
+    return answer(request, Code.INTERNAL, "something went wrong here; the log says what")

@@ -19,6 +19,7 @@ from pixcrawler.terms import Catalogue
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5  # for answers that have begun
+IDLE_SECONDS = 75  # longer than clients and proxies keep a connection, or both ends of one may decide at once
 BACKLOG = 2048
 
 
@@ -39,6 +40,7 @@ async def run(
                     proxy_headers=bool(config.trusted_proxies),
                     forwarded_allow_ips=list(config.trusted_proxies),
                     timeout_graceful_shutdown=GRACE_SECONDS,
+                    timeout_keep_alive=IDLE_SECONDS,
                 )
             )
             serving = asyncio.create_task(server.serve([listener]))
@@ -62,6 +64,9 @@ class _Server(uvicorn.Server):
 def _listening(config: Config) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
-        return socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise UsageError(f"HOST={config.host}, PORT={config.port}: {error.strerror or error}") from None
+    # asyncio does so for sockets of its own only; else a body waits 40 ms for word that its headers are there.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

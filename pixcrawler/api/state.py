@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler.api.events import Events
 from pixcrawler.api.gate import Gate
+from pixcrawler.api.thumbnails import Thumbnails
 from pixcrawler.config import Config
-from pixcrawler.db.engine import transaction
+from pixcrawler.db.engine import statements, transaction
 from pixcrawler.jobs import Tier
 from pixcrawler.storage import Storage
 from pixcrawler.terms import Catalogue
@@ -33,18 +34,23 @@ class State:
     client: httpx.AsyncClient
     gate: Gate
     events: Events
+    thumbnails: Thumbnails
 
     @property
     def storage(self) -> Storage:
         """Where everything is but what waits in the warm tier."""
         return self.storages[Tier.HOT]
 
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for questions that need no common moment: it takes two ways to the database less."""
+        return statements(self.engine)
+
     def transaction(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction, in which nothing but the database is waited for."""
         return transaction(self.engine)
 
 
-def _of(request: Request) -> State:
+async def _of(request: Request) -> State:  # a plain function would be called in a thread of its own
     state: State = request.app.state.api
     return state
 

@@ -9,7 +9,22 @@ from typing import NoReturn
 
 import typer
 
-from pixcrawler.cli import copies, database, datasets, jobs, run_logs, services, sources, takedowns
+from pixcrawler.cli import (
+    books,
+    copies,
+    database,
+    datasets,
+    health,
+    images,
+    jobs,
+    keys,
+    notifications,
+    projects,
+    run_logs,
+    services,
+    sources,
+    takedowns,
+)
 from pixcrawler.config import config
 from pixcrawler.errors import PixCrawlerError
 from pixcrawler.services import unwind_on_signals
@@ -23,8 +38,15 @@ app.command()(services.dispatcher)
 app.command()(services.exporter)
 app.command()(services.api)
 app.add_typer(database.app)
+jobs.app.command()(images.images)
 jobs.app.command()(run_logs.logs)
 app.add_typer(jobs.app)
+app.add_typer(projects.app)
+app.add_typer(notifications.app)
+app.add_typer(keys.app)
+app.command("credits")(books.credits_)
+app.command()(books.usage)
+app.command()(health.health)
 app.command()(datasets.export)
 app.command()(datasets.tier)
 app.command()(datasets.retention)

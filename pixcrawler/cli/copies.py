@@ -12,11 +12,10 @@ from typing import Annotated
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.cli.access import AsJson, JobId, query
+from pixcrawler.cli.access import AsJson, JobId, no_job, query
 from pixcrawler.cli.display import console, shown, table
 from pixcrawler.db import overview
 from pixcrawler.db.copies import Dropped, Group, groups
-from pixcrawler.errors import UsageError
 
 # Pictures come from files of this machine alone: a sheet asks nobody for anything.
 PAGE = """<!DOCTYPE html>
@@ -71,7 +70,7 @@ def duplicates(
 
 async def _groups(connection: AsyncConnection, job: int) -> list[Group]:
     if not await overview.job_exists(connection, job):
-        raise UsageError(f"there is no job {job}")
+        raise no_job(job)
     return await groups(connection, job)
 
 

@@ -13,7 +13,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pixcrawler import faults
-from pixcrawler.cli.access import AsJson, JobId, in_transaction, run
+from pixcrawler.cli.access import AsJson, JobId, in_transaction, no_job, run
 from pixcrawler.cli.display import progress, settings, shown
 from pixcrawler.cli.wishes import FORMATS, EncodeAs, MaxSide, Resize, Seed, Split, StripMetadata, Ultra, wishes
 from pixcrawler.config import config
@@ -22,7 +22,7 @@ from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.exports import files_of
-from pixcrawler.errors import ExportFailed, StorageFailed, UsageError
+from pixcrawler.errors import ExportFailed, StorageFailed
 from pixcrawler.export.fulfilling import Order
 from pixcrawler.export.ordering import ask, ask_move
 from pixcrawler.export.retention import Due, Retention
@@ -110,7 +110,7 @@ def _obtain(job: int, question: Question) -> Any:
     async def work(engine: AsyncEngine) -> Any:
         async with transaction(engine) as connection:
             if not await overview.job_exists(connection, job):
-                raise UsageError(f"there is no job {job}")
+                raise no_job(job)
             row = await question(connection)
         order = Order(engine, config(), Tiers(config()))
         with progress() as show:

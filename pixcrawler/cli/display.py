@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
@@ -44,6 +47,14 @@ def table(title: str, *columns: str, rows: Sequence[Sequence[object]]) -> Table:
     for row in rows:
         result.add_row(*map(shown, row))
     return result
+
+
+def tell(rows: Sequence[Any], *columns: str, as_json: bool, row: Callable[[Any], Sequence[object]]) -> None:
+    """Prints a list, as JSON or as a table with one `row` for each."""
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in rows], default=in_json, indent=2))
+    else:
+        console.print(table("", *columns, rows=[row(each) for each in rows]))
 
 
 def jobs_table(jobs: Sequence[Job]) -> Table:
@@ -119,9 +130,9 @@ def progress_line(seen: Overview) -> str:
     return f"{heading(seen.job)}; {seen.funnel.found} found, {at_work} of {len(seen.runs)} runs at work"
 
 
-def in_json(value: datetime) -> str:
+def in_json(value: date | UUID) -> str:
     """How JSON, which knows no times, gets one: ISO 8601."""
-    return value.isoformat()
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def as_data(seen: Overview) -> dict[str, Any]:

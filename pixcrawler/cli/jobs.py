@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.cli.access import AsJson, JobId, in_transaction, query, run
+from pixcrawler.cli.access import AsJson, JobId, in_transaction, no_job, query, run
 from pixcrawler.cli.display import as_data, console, details, in_json, jobs_table
 from pixcrawler.cli.watching import watch as watch_job
 from pixcrawler.cli.wishes import FORMATS, EncodeAs, MaxSide, Resize, Seed, Split, StripMetadata, Ultra, wishes
@@ -20,7 +20,7 @@ from pixcrawler.db.check import require
 from pixcrawler.db.embedded import database
 from pixcrawler.errors import UsageError
 from pixcrawler.filters import GIVEN
-from pixcrawler.jobs import CANCELLABLE, Extent, parse_max_images
+from pixcrawler.jobs import CANCELLABLE, Extent, JobStatus, parse_max_images
 from pixcrawler.likeness import PRESETS
 from pixcrawler.lists import read_lines
 from pixcrawler.orders import list_key, parse_order
@@ -114,9 +114,13 @@ def _list_key(path: Path) -> str:
 
 
 @app.command(name="list")
-def list_(as_json: AsJson = False) -> None:
+def list_(
+    status: Annotated[JobStatus | None, typer.Option(help="Only those of it.")] = None,
+    project: Annotated[int | None, typer.Option(help="Only those of the project of this number.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List all jobs, the newest first."""
-    known = query(overview.all_jobs)
+    known = query(lambda connection: overview.all_jobs(connection, status=status, project=project))
     if as_json:
         typer.echo(json.dumps([asdict(job) for job in known], default=in_json, indent=2))
     else:
@@ -128,7 +132,7 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     """Show a job, its runs, attempts and datasets, and what became of every image found."""
     seen = query(lambda connection: overview.overview(connection, job))
     if seen is None:
-        raise UsageError(f"there is no job {job}")
+        raise no_job(job)
     if as_json:
         typer.echo(json.dumps(as_data(seen), default=in_json, indent=2))
     else:
@@ -149,7 +153,7 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Ask for a job to stop."""
     before = query(lambda connection: crawl_jobs.ask_cancel(connection, job))
     if before is None:
-        raise UsageError(f"there is no job {job}")
+        raise no_job(job)
     if before not in CANCELLABLE:
         raise UsageError(f"job {job} cannot be cancelled: it is {before}")
     typer.echo(json.dumps({"id": job, "before": before}) if as_json else f"job {job} is asked to stop; it was {before}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pixcrawler.cli.access import AsJson, JobId, query, run
+from pixcrawler.cli.access import AsJson, JobId, no_job, query, run
 from pixcrawler.config import config
 from pixcrawler.db import overview
 from pixcrawler.errors import UsageError
@@ -23,7 +23,7 @@ def logs(
     """Print what the crawl processes of a job said; those that are still at work are read on their nodes."""
     seen = query(lambda connection: overview.overview(connection, job))
     if seen is None:
-        raise UsageError(f"there is no job {job}")
+        raise no_job(job)
     if run_ is not None and run_ not in {one.id for one in seen.runs}:
         raise UsageError(f"job {job} has no run {run_}")
     kept = run(run_logs.read(open_storage(config()), job, run_))

@@ -31,7 +31,7 @@ def up() -> None:
 
     async def announce_and_wait() -> None:
         typer.echo(
-            f"PixCrawler runs, its API at http://{settings.host}:{settings.port}/docs, Scrapyd at "
+            f"PixCrawler runs at http://{settings.host}:{settings.port}, its API at /docs there, Scrapyd at "
             f"{settings.nodes[0].url}, logs in {folder}; Ctrl-C stops it"
         )
         await asyncio.Event().wait()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import typer
 from rich.live import Live
 
+from pixcrawler.cli.access import no_job
 from pixcrawler.cli.display import as_data, console, in_json, live, progress_line
 from pixcrawler.db.engine import create, transaction
 from pixcrawler.db.overview import Overview, overview
-from pixcrawler.errors import UsageError
 
 POLL_SECONDS = 1.0  # the dispatcher does not tell more often
 Show = Callable[[Overview], None]
@@ -28,7 +28,7 @@ async def watch(url: str, job: int, *, as_json: bool = False) -> Overview:
                 async with transaction(engine) as connection:
                     seen = await overview(connection, job)
                 if seen is None:
-                    raise UsageError(f"there is no job {job}")
+                    raise no_job(job)
                 show(seen)
                 if seen.job.over:
                     return seen

@@ -1,4 +1,4 @@
-"""Statements on `public.api_keys`. Of a key only its SHA-256 is here; see `pixcrawler.api.keys`."""
+"""Statements on `public.api_keys`. Of a key only its SHA-256 is here; see `pixcrawler.owners.keys`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.paging import newest_first
@@ -20,6 +20,10 @@ SHOWN = (
     *api_keys.c["id", "name", "key_prefix"],
     STATUS,
     *api_keys.c["permissions", "rate_limit", "usage_count", "last_used_at", "expires_at", "created_at"],
+)
+# Asked with every request, and so made once.
+FIND = select(*api_keys.c["user_id", "key_hash", "permissions", "rate_limit"]).where(
+    api_keys.c.id == bindparam("key"), USABLE
 )
 SELDOM = timedelta(minutes=1)  # between two writes of when a key was used
 
@@ -68,8 +72,7 @@ async def create(
 
 async def find(connection: AsyncConnection, key: UUID) -> Any:
     """A key that opens something (user_id, key_hash, permissions, rate_limit). None: there is none of this id."""
-    wanted = api_keys.c["user_id", "key_hash", "permissions", "rate_limit"]
-    return (await connection.execute(select(*wanted).where(api_keys.c.id == key, USABLE))).one_or_none()
+    return (await connection.execute(FIND, {"key": key})).one_or_none()
 
 
 async def usable(connection: AsyncConnection, keys: Collection[UUID]) -> set[UUID]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, exists, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import candidates, runs
+from pixcrawler.db.paging import newest_first
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import KEPT, NOT_HOLDING, UNFINISHED_RUNS, Funnel, Reason, RunState
 
@@ -193,6 +195,34 @@ async def hand_over(
         .returning(runs.c.id)
     )
     return set((await connection.scalars(statement)).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A picture that was found and not kept."""
+
+    seq: int
+    url: str
+    source: str
+    keyword: str
+    page_url: str | None
+    title: str | None
+    detail: str | None
+    duplicate_of: int | None  # the image that is kept instead
+    likeness: float | None
+    decided_at: datetime | None
+
+
+async def rejected(
+    connection: AsyncConnection, job: int, decision: str, after: Sequence[Any] | None, limit: int
+) -> list[Rejected]:
+    """What a job has not kept for one reason, the latest found first; one more than `limit` if there are."""
+    statement = select(
+        *candidates.c["seq", "keyword", "detail", "duplicate_of", "likeness", "decided_at"],
+        *(candidates.c.item[name].as_string().label(name) for name in ("url", "source", "page_url", "title")),
+    ).where(candidates.c.job == job, candidates.c.decision == decision)
+    rows = await connection.execute(newest_first(statement, [candidates.c.seq], after, limit))
+    return [Rejected(**row._mapping) for row in rows]
 
 
 def decided_by(state: RunState) -> Reason:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -19,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.datetime import TimestampBinaryLoader, TimestampLoader
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -80,24 +82,34 @@ def address(url: URL) -> str:
 
 
 def create(
-    url: str, *, application_name: str, pool_size: int, kept: int = 1, lock_seconds: float | None = None
+    url: str,
+    *,
+    application_name: str,
+    pool_size: int,
+    kept: int = 1,
+    lock_seconds: float | None = None,
+    rested_seconds: float = 0.0,
 ) -> AsyncEngine:
     """An engine that opens at most `pool_size` connections, none before the first use, and keeps `kept` of them.
 
     The others last as long as they are in use: what many processes might need one day, the database seldom has.
-    Whoever must not wait for a lock longer than `lock_seconds` gets 55P03 instead.
+    Whoever must not wait for a lock longer than `lock_seconds` gets 55P03 instead. A connection is asked whether it is
+    still there before it is used, unless it was used less than `rested_seconds` ago.
     """
     target = normalized(url)
     engine = create_async_engine(
         target,
         pool_size=kept,
         max_overflow=pool_size - kept,
-        pool_pre_ping=True,
+        pool_pre_ping=not rested_seconds,
         connect_args=_connect_arguments(target, application_name),
         json_deserializer=_from_json,
     )
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _read_times_as_utc)
+    if rested_seconds:
+        event.listen(engine.sync_engine, "checkin", _remember_use)
+        event.listen(engine.sync_engine, "checkout", partial(_ask_if_rested, engine.dialect, rested_seconds))
     if lock_seconds:
         # Not among the server settings: a role that others share cannot have it, where a pooler refuses those.
         limit = f"SET LOCAL lock_timeout = '{lock_seconds * 1000:.0f}ms'"
@@ -128,6 +140,20 @@ def _connect(dialect: Dialect, _record: object, arguments: list[Any], parameters
         return dialect.connect(*arguments, **{**parameters, "options": ""})
 
 
+def _remember_use(_connection: object, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ask_if_rested(dialect: Dialect, seconds: float, connection: Any, record: Any, _: object) -> None:
+    """Does what `pool_pre_ping` does, for connections that nobody has used for a while."""
+    if time.monotonic() - record.info.get("used", time.monotonic()) < seconds:
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg.Error as error:
+        raise InvalidatePoolError from error
+
+
 class _UtcLoader(TimestampLoader):
     def load(self, data: Any) -> datetime.datetime:
         return super().load(data).replace(tzinfo=datetime.UTC)
@@ -154,6 +180,14 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
                 await connection.execute(
                     text(f"DO $$ BEGIN RAISE EXCEPTION 'a fault' USING ERRCODE = '{state}'; END $$")
                 )
+
+
+@asynccontextmanager
+async def statements(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection whose statements are transactions of their own, so that none holds a lock longer than it takes."""
+    with connect_errors(engine.url):
+        async with engine.connect() as connection:
+            yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager

@@ -15,6 +15,11 @@ from pixcrawler.db.crawler import idempotency_keys as keys
 REMEMBERED = timedelta(days=1)
 
 
+async def forget(connection: AsyncConnection) -> None:
+    """Drops what nobody may ask for any more."""
+    await connection.execute(delete(keys).where(keys.c.created_at < func.now() - REMEMBERED))
+
+
 async def begin(connection: AsyncConnection, owner: UUID, key: str, request: str) -> Any:
     """Takes a key for a request (its SHA-256). Returns what an earlier one has left: (request, answer); None: nothing.
 

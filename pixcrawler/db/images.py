@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, RowMapping, cast, func, select, text
+from sqlalchemy import ColumnElement, Integer, RowMapping, Select, cast, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.paging import newest_first
@@ -182,13 +182,7 @@ async def page(
 
     Those of a format, or of a `source`, `keyword` or `license_id`, if given.
     """
-    statement = select(
-        *images.c["id", "filename", "width", "height", "format", "created_at"],
-        images.c.original_url.label("url"),
-        images.c.file_size.label("size"),
-        images.c.hash.label("sha256"),
-        *(images.c.metadata[name].as_string().label(name) for name in TOLD),
-    ).where(_kept(job))
+    statement = _told(job)
     if format is not None:
         statement = statement.where(images.c.format == format)
     for name, value in told.items():
@@ -196,3 +190,40 @@ async def page(
             statement = statement.where(images.c.metadata[name].as_string() == value)
     rows = await connection.execute(newest_first(statement, [images.c.id], after, limit))
     return [Image(**row._mapping) for row in rows]
+
+
+async def one(connection: AsyncConnection, job: int, image: int) -> Image | None:
+    """One of the kept pictures of a job."""
+    row = (await connection.execute(_told(job).where(images.c.id == image))).one_or_none()
+    return Image(**row._mapping) if row else None
+
+
+# Made once: it is long.
+SHOWN = select(
+    *images.c["id", "filename", "width", "height", "format", "created_at"],
+    images.c.original_url.label("url"),
+    images.c.file_size.label("size"),
+    images.c.hash.label("sha256"),
+    *(images.c.metadata[name].as_string().label(name) for name in TOLD),
+)
+
+
+def _told(job: int) -> Select[Any]:
+    return SHOWN.where(_kept(job))
+
+
+CHOSEN_BY = ("source", "keyword", "license_id")
+
+
+async def counts(connection: AsyncConnection, job: int) -> dict[str, dict[str, int]]:
+    """How many kept pictures a job has of each source, keyword and licence, the most first."""
+    facts = [images.c.metadata[name].as_string() for name in CHOSEN_BY]
+    seen = select(*(fact.label(name) for name, fact in zip(CHOSEN_BY, facts, strict=True))).where(_kept(job)).subquery()
+    number = func.count().label("number")
+    statement = select(*seen.c, number).group_by(func.grouping_sets(*(tuple_(column) for column in seen.c)))
+    found: dict[str, dict[str, int]] = {name: {} for name in CHOSEN_BY}
+    for row in await connection.execute(statement.order_by(number.desc(), *seen.c)):
+        for name in CHOSEN_BY:
+            if (value := row._mapping[name]) is not None:
+                found[name][value] = row.number
+    return found

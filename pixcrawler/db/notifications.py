@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import notifications
 
-SHOWN = notifications.c[
-    "id", "type", "category", "title", "message", "action_url", "action_label", "is_read", "read_at", "created_at"
-]
+SHOWN = (
+    *notifications.c["id", "type", "category", "title", "message", "action_url", "action_label"],
+    *notifications.c["is_read", "read_at", "created_at"],
+    notifications.c.metadata["crawl_job_id"].label("crawl_job_id"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Notification:
     message: str
     action_url: str | None
     action_label: str | None
+    crawl_job_id: int | None
     is_read: bool
     read_at: datetime | None
     created_at: datetime
@@ -43,7 +46,13 @@ async def page(
     if unread:
         statement = statement.where(~notifications.c.is_read)
     rows = await connection.execute(newest_first(statement, [notifications.c.id], after, limit))
-    return [Notification(**row._mapping) for row in rows]
+    return [_told(row) for row in rows]
+
+
+def _told(row: Any) -> Notification:
+    facts = dict(row._mapping)
+    job = facts.pop("crawl_job_id")  # owners write there what they like
+    return Notification(**facts, crawl_job_id=job if type(job) is int else None)
 
 
 async def mark(connection: AsyncConnection, number: int, owner: UUID, *, is_read: bool) -> Notification | None:
@@ -52,7 +61,7 @@ async def mark(connection: AsyncConnection, number: int, owner: UUID, *, is_read
     first_read = case((notifications.c.is_read, notifications.c.read_at), else_=func.now())
     values = {"is_read": is_read, "read_at": first_read if is_read else None}
     row = (await connection.execute(update(notifications).where(mine).values(values).returning(*SHOWN))).one_or_none()
-    return Notification(**row._mapping) if row else None
+    return _told(row) if row else None
 
 
 async def mark_all(connection: AsyncConnection, owner: UUID) -> int:

@@ -8,15 +8,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select, text
+from sqlalchemy import BindParameter, ColumnElement, Float, Select, bindparam, case, cast, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import attempts, candidates, exports, jobs, runs
 from pixcrawler.db.paging import newest_first
 from pixcrawler.db.public import crawl_jobs, projects
-from pixcrawler.jobs import TERMINAL_JOBS, Funnel, JobState
+from pixcrawler.jobs import ACTIVE_ATTEMPTS, TERMINAL_JOBS, Funnel, JobState
 
 UNCLAIMED = or_(jobs.c.state.is_(None), jobs.c.state == JobState.PENDING)
+
+
+# Made once: it is in most of what is asked, and long.
+JOBS = select(
+    *crawl_jobs.c["id", "project_id", "name", "keywords", "status", "progress"],
+    case((UNCLAIMED, crawl_jobs.c.status), else_=jobs.c.state).label("state"),
+    case((UNCLAIMED, crawl_jobs.c.max_images), else_=jobs.c.requested).label("asked"),
+    func.coalesce(jobs.c.kept, 0).label("kept"),
+    *jobs.c["outcome", "reason"],
+    crawl_jobs.c.created_at,
+    *jobs.c["finished_at", "trace"],
+).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,23 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class AtWork:
+    """An attempt that has not ended."""
+
+    job: int
+    name: str  # of the job
+    run: int
+    attempt: int
+    source: str
+    node: str
+    state: str
+    decided: int
+    started_at: datetime | None
+    heartbeat_seconds: float | None  # since its last sign of life
+    lease_seconds: float  # that are left; negative: its lease is over, and another attempt follows
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A dataset, wanted or made."""
 
@@ -135,15 +164,15 @@ class Progress:
         return self.state in TERMINAL_JOBS
 
 
-async def all_jobs(connection: AsyncConnection) -> list[Job]:
-    """Every job, the newest first."""
-    rows = await connection.execute(_jobs().order_by(crawl_jobs.c.id.desc()))
+async def all_jobs(connection: AsyncConnection, *, status: str | None = None, project: int | None = None) -> list[Job]:
+    """Every job, or those of a status or project, the newest first."""
+    rows = await connection.execute(_narrowed(JOBS, status, project).order_by(crawl_jobs.c.id.desc()))
     return [Job(**row._mapping) for row in rows]
 
 
 async def newest_jobs(connection: AsyncConnection, limit: int, status: str | None = None) -> list[Job]:
     """The newest jobs, all or those of a status (as their owners see it, or as we do)."""
-    statement = _jobs().order_by(crawl_jobs.c.id.desc()).limit(limit)
+    statement = JOBS.order_by(crawl_jobs.c.id.desc()).limit(limit)
     if status is not None:
         statement = statement.where(or_(crawl_jobs.c.status == status, jobs.c.state == status))
     return [Job(**row._mapping) for row in await connection.execute(statement)]
@@ -159,16 +188,12 @@ async def page(
     project: int | None = None,
 ) -> list[Job]:
     """The newest jobs of an owner after a place, one more than `limit` if there are."""
-    statement = _jobs().where(of(owner))
-    if status is not None:
-        statement = statement.where(crawl_jobs.c.status == status)
-    if project is not None:
-        statement = statement.where(crawl_jobs.c.project_id == project)
+    statement = _narrowed(JOBS.where(of(owner)), status, project)
     rows = await connection.execute(newest_first(statement, [crawl_jobs.c.id], after, limit))
     return [Job(**row._mapping) for row in rows]
 
 
-def of(owner: UUID) -> ColumnElement[bool]:
+def of(owner: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
     """Whether a row of `crawl_jobs` is in a project that an owner has, and has not deleted."""
     theirs = select(projects.c.id).where(projects.c.user_id == owner, projects.c.status != "deleted")
     return crawl_jobs.c.project_id.in_(theirs)
@@ -176,18 +201,38 @@ def of(owner: UUID) -> ColumnElement[bool]:
 
 async def job_of(connection: AsyncConnection, job: int, owner: UUID) -> Job | None:
     """One of an owner's jobs."""
-    row = (await connection.execute(_jobs().where(crawl_jobs.c.id == job, of(owner)))).one_or_none()
+    row = (await connection.execute(JOBS.where(crawl_jobs.c.id == job, of(owner)))).one_or_none()
     return Job(**row._mapping) if row else None
 
 
 async def is_of(connection: AsyncConnection, job: int, owner: UUID) -> bool:
     """Whether an owner has such a job."""
-    return await connection.scalar(select(crawl_jobs.c.id).where(crawl_jobs.c.id == job, of(owner))) is not None
+    return await connection.scalar(IS_OF, {"job": job, "owner": owner}) is not None
+
+
+IS_OF = select(crawl_jobs.c.id).where(crawl_jobs.c.id == bindparam("job"), of(bindparam("owner")))
 
 
 async def exports_of(connection: AsyncConnection, job: int) -> list[Export]:
     """The dataset files of a job, the oldest first."""
     return await _exports(connection, job)
+
+
+async def at_work(connection: AsyncConnection, owner: UUID) -> list[AtWork]:
+    """The attempts at an owner's jobs that have not ended, the oldest first."""
+    statement = (
+        select(
+            *attempts.c["job", "run", "attempt", "node", "state", "decided", "started_at"],
+            *(crawl_jobs.c.name, runs.c.source),
+            cast(func.extract("epoch", func.now() - attempts.c.heartbeat_at), Float).label("heartbeat_seconds"),
+            cast(func.extract("epoch", attempts.c.lease_until - func.now()), Float).label("lease_seconds"),
+        )
+        .join(runs, runs.c.id == attempts.c.run)
+        .join(crawl_jobs, crawl_jobs.c.id == attempts.c.job)
+        .where(attempts.c.state.in_(ACTIVE_ATTEMPTS), of(owner))
+        .order_by(attempts.c.run)
+    )
+    return [AtWork(**row._mapping) for row in await connection.execute(statement)]
 
 
 async def progress(connection: AsyncConnection, ids: Collection[int]) -> dict[int, Progress]:
@@ -197,7 +242,7 @@ async def progress(connection: AsyncConnection, ids: Collection[int]) -> dict[in
         *("total_chunks", "active_chunks", "completed_chunks", "failed_chunks"),
     )
     wanted = ("id", "status", "state", "progress", "asked", "kept", "outcome", "reason")
-    seen = _jobs().add_columns(*crawl_jobs.c[counted]).where(crawl_jobs.c.id.in_(ids)).subquery()
+    seen = JOBS.add_columns(*crawl_jobs.c[counted]).where(crawl_jobs.c.id.in_(ids)).subquery()
     rows = await connection.execute(select(*seen.c[(*wanted, *counted)]))
     return {row.id: Progress(**row._mapping) for row in rows}
 
@@ -208,7 +253,7 @@ async def overview(connection: AsyncConnection, job: int, owner: UUID | None = N
     Must be the first question of its transaction.
     """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    mine = _jobs().where(crawl_jobs.c.id == job)
+    mine = JOBS.where(crawl_jobs.c.id == job)
     row = (await connection.execute(mine if owner is None else mine.where(of(owner)))).one_or_none()
     if row is None:
         return None
@@ -232,16 +277,10 @@ async def project_ids(connection: AsyncConnection) -> list[int]:
     return list((await connection.scalars(select(projects.c.id).order_by(projects.c.id))).all())
 
 
-def _jobs() -> Select[Any]:
-    return select(
-        *crawl_jobs.c["id", "project_id", "name", "keywords", "status", "progress"],
-        case((UNCLAIMED, crawl_jobs.c.status), else_=jobs.c.state).label("state"),
-        case((UNCLAIMED, crawl_jobs.c.max_images), else_=jobs.c.requested).label("asked"),
-        func.coalesce(jobs.c.kept, 0).label("kept"),
-        *jobs.c["outcome", "reason"],
-        crawl_jobs.c.created_at,
-        *jobs.c["finished_at", "trace"],
-    ).outerjoin_from(crawl_jobs, jobs, jobs.c.id == crawl_jobs.c.id)
+def _narrowed(statement: Select[Any], status: str | None, project: int | None) -> Select[Any]:
+    if status is not None:
+        statement = statement.where(crawl_jobs.c.status == status)
+    return statement if project is None else statement.where(crawl_jobs.c.project_id == project)
 
 
 async def _decisions(connection: AsyncConnection, job: int) -> dict[int, Funnel]:

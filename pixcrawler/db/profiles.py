@@ -59,3 +59,9 @@ async def has_address(connection: AsyncConnection, email: str, user: UUID) -> bo
     """Whether another user's profile has this address."""
     other = select(literal(1)).where(profiles.c.email == email, profiles.c.id != user)
     return await connection.scalar(other) is not None
+
+
+async def find(connection: AsyncConnection, email: str) -> UUID | None:
+    """The user with this address."""
+    found: UUID | None = await connection.scalar(select(profiles.c.id).where(profiles.c.email == email))
+    return found

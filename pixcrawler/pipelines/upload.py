@@ -30,7 +30,8 @@ class UploadPipeline(Component):
         try:
             storage = await asyncio.shield(self._storage)
             with UPLOAD_SECONDS.labels(item.source).time():
-                item.storage_url = await storage.put(item.storage_key, item.body, f"image/{item.inspection.format}")
+                kind = f"image/{item.inspection.format}"
+                item.storage_url = await storage.put(item.storage_key, item.body, kind, self.ledger.run.trace)
         except StorageFailed as error:
             self.spider.give_up(error)
             raise Rejected(Reason.CANCELLED) from error

@@ -22,8 +22,11 @@ class Storage(Protocol):
     What is stored stays as it is: a key holds the same bytes until it is deleted.
     """
 
-    async def put(self, key: str, body: bytes, content_type: str) -> str:
-        """Stores bytes whole or not at all; the same again is harmless, others are refused. Returns `url`."""
+    async def put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> str:
+        """Stores bytes whole or not at all; the same again is harmless, others are refused. Returns `url`.
+
+        Where files have metadata, the `trace` of a job goes there.
+        """
 
     async def put_file(self, key: str, path: Path, content_type: str) -> str:
         """Does what `put` does with a file, however large; goes on where an earlier try was broken off, if it can."""

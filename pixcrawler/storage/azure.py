@@ -92,9 +92,9 @@ class AzureStorage(Remote):
             with suppress(Taken), explained(subject):  # somebody else may be quicker
                 self._container.create_container()
 
-    def _put(self, key: str, body: bytes, content_type: str) -> None:
+    def _put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> None:
         write = partial(self._blob(key).upload_blob, body, length=len(body))
-        patiently(lambda: self._write_once(key, write, content_type, Digests(body)), key)
+        patiently(lambda: self._write_once(key, write, content_type, Digests(body), trace), key)
 
     def _put_file(self, key: str, path: Path, content_type: str) -> None:
         body = body_if_small(path, azure_blocks.BLOCK)
@@ -110,13 +110,15 @@ class AzureStorage(Remote):
         write = partial(self._blob(key).commit_block_list, [BlobBlock(block) for block in ids])
         self._write_once(key, write, content_type, digests)
 
-    def _write_once(self, key: str, write: Callable[..., object], content_type: str, digests: Digests) -> None:
+    def _write_once(
+        self, key: str, write: Callable[..., object], content_type: str, digests: Digests, trace: str | None = None
+    ) -> None:
         """Makes a blob that is not there yet; one that is there must hold the same."""
         try:
             with explained(key):
                 write(
                     content_settings=ContentSettings(content_type=content_type, content_md5=bytearray(digests.md5)),
-                    metadata={"sha256": digests.sha256},
+                    metadata={"sha256": digests.sha256} | ({"trace": trace} if trace else {}),
                     standard_blob_tier=self._access,
                     match_condition=MatchConditions.IfMissing,
                     validate_content=True,

@@ -43,7 +43,7 @@ class LocalStorage:
         except OSError as error:
             raise UsageError(f"the storage folder cannot be written: {cause(error)}: {self.root}") from error
 
-    async def put(self, key: str, body: bytes, content_type: str) -> str:
+    async def put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> str:
         """Stores bytes. Returns their `file:` URL."""
         path = self._path(key)
         with explained(key):

@@ -82,9 +82,9 @@ class Remote(ABC):
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
         weakref.finalize(self, close)
 
-    async def put(self, key: str, body: bytes, content_type: str) -> str:
+    async def put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> str:
         """Stores bytes. Returns their URL."""
-        await self._in_thread(self._put, checked_key(key), body, content_type)
+        await self._in_thread(self._put, checked_key(key), body, content_type, trace)
         return self.url(key)
 
     async def put_file(self, key: str, path: Path, content_type: str) -> str:
@@ -140,7 +140,7 @@ class Remote(ABC):
     # ---
 
     @abstractmethod
-    def _put(self, key: str, body: bytes, content_type: str) -> None: ...
+    def _put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> None: ...
 
     @abstractmethod
     def _put_file(self, key: str, path: Path, content_type: str) -> None: ...

@@ -68,9 +68,10 @@ class SupabaseStorage(Remote):
             with suppress(Taken), explained(subject):  # somebody else may be quicker
                 self._client.create_bucket(self._name, options={"public": False})
 
-    def _put(self, key: str, body: bytes, content_type: str) -> None:
+    def _put(self, key: str, body: bytes, content_type: str, trace: str | None = None) -> None:
         sha256 = Digests(body).sha256
-        options: Any = {"content-type": content_type, "upsert": "false", "metadata": {"sha256": sha256}}
+        told = {"sha256": sha256} | ({"trace": trace} if trace else {})
+        options: Any = {"content-type": content_type, "upsert": "false", "metadata": told}
 
         def write() -> None:
             with explained(key):

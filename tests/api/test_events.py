@@ -16,8 +16,9 @@ from sqlalchemy import event
 
 from pixcrawler.api import events
 from pixcrawler.api.events import Events
-from pixcrawler.api.gate import Caller, Scope
+from pixcrawler.api.gate import Caller
 from pixcrawler.db import engine, overview
+from pixcrawler.owners.keys import Scope
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 Event = dict[str, str]

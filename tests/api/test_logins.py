@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixcrawler.api import keys, tokens
+from pixcrawler.api import tokens
 from pixcrawler.api.tokens import BadToken, Verifier
+from pixcrawler.owners import keys
 
 Sql = Callable[..., list[tuple[Any, ...]]]
 

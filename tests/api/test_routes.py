@@ -13,6 +13,8 @@ import httpx
 import pytest
 from api_servers import Api
 
+from pixcrawler.metrics import PROCESS
+
 Sql = Callable[..., list[tuple[Any, ...]]]
 
 BODY = b"PK of a dataset" * 1000
@@ -342,3 +344,15 @@ def test_the_documents_page_asks_no_other_machine(api: Api, web: httpx.Client) -
     assert "://" not in page.text
     assert page.headers["content-security-policy"].startswith("default-src 'self'")
     assert web.get(f"{api.url}/docs/assets/swagger-ui-bundle.js").status_code == 200
+
+
+def test_requests_are_timed_by_route_and_status(ada: httpx.Client) -> None:
+    def timed(route: str, status: str) -> float:
+        about = {"route": route, "status": status}
+        return PROCESS.get_sample_value("pixcrawler_api_seconds_count", about) or 0
+
+    asked = [("/api/v1/projects/{project}", "404"), ("none", "404")]
+    before = [timed(*one) for one in asked]
+    ada.get("projects/4711")
+    ada.get("nothing/of/the/kind")
+    assert [timed(*one) for one in asked] == [number + 1 for number in before]

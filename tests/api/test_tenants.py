@@ -1,7 +1,8 @@
-"""Two users, three kinds of keys, every route: nobody sees or changes what is another's, or learns that it is there."""
+"""Two users, three kinds of keys, every route and page: nobody sees or changes what is another's, or knows of it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -10,12 +11,22 @@ import httpx
 import pytest
 from api_servers import Api
 
+from pixcrawler.api import dashboard
+from pixcrawler.api.dashboard.visitors import FORM_TOKEN, SESSION
+
 Sql = Callable[..., list[tuple[Any, ...]]]
 Operation = tuple[str, str]
 
 SCOPES = ("read", "write", "admin")
 MISSING = 2**31 - 1
 OPEN = {("GET", "/api/v1/health/"), ("GET", "/files/{key}"), ("HEAD", "/files/{key}")}
+PAGES = [
+    (method, route.path)
+    for module in dashboard.PAGES
+    for route in module.routes.routes
+    for method in route.methods  # type: ignore[attr-defined]
+    if not route.path.startswith("/sign-")  # type: ignore[attr-defined]
+]
 
 # What a request needs to be one at all.
 BODIES: dict[Operation, Any] = {
@@ -73,9 +84,15 @@ def theirs(api: Api, bob: httpx.Client, rows: Sql) -> dict[str, str]:
         " RETURNING id",
         [api.users["bob@example.org"]],
     )
+    ((picture,),) = rows(
+        "INSERT INTO public.images (crawl_job_id, original_url, filename, metadata)"
+        " VALUES (%s, 'https://secret.example/1.jpg', '1.jpg', %s) RETURNING id",
+        [job, json.dumps({"storage_key": "jobs/x/1.jpg"})],
+    )
     key = bob.post("api-keys/", json={"name": "Bob's"}).json()["about"]["id"]
     ids = {"project": project, "job": job, "export": export, "notification": notification, "key": key}
-    return {name: str(value) for name, value in {**ids, "run": 1, "attempt": 1}.items()}
+    more = {"picture": picture, "size": "original", "run": 1, "attempt": 1}
+    return {name: str(value) for name, value in {**ids, **more}.items()}
 
 
 def ask(client: httpx.Client, operation: Operation, ids: dict[str, str]) -> httpx.Response:
@@ -145,3 +162,97 @@ def test_nobody_comes_in_unknown(api: Api, operations: list[Operation], theirs: 
         for operation in operations:
             if operation not in OPEN:
                 assert ask(stranger, operation, theirs).status_code == 401, operation
+
+
+# -- pages
+
+
+@pytest.fixture
+def browsers(api: Api, rows: Sql, programs: dict[str, httpx.Client]) -> Iterator[dict[str, httpx.Client]]:
+    """Ada's browsers, by what she has signed in with."""
+    assert api.issuer is not None
+    token = api.issuer.token(api.user(rows, "ada@example.org"), email="ada@example.org")
+    keys = {scope: program.headers["authorization"].removeprefix("Bearer ") for scope, program in programs.items()}
+    clients = {name: browser(api, credentials) for name, credentials in {"token": token, **keys}.items()}
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+def browser(api: Api, credentials: str | None = None) -> httpx.Client:
+    cookies = {FORM_TOKEN: "same"} | ({SESSION: credentials} if credentials else {})
+    headers = {"Accept": "text/html"}
+    return httpx.Client(base_url=api.url, headers=headers, cookies=cookies, timeout=30, trust_env=False)
+
+
+def open_page(client: httpx.Client, operation: Operation, ids: dict[str, str]) -> httpx.Response:
+    method, path = operation
+    said = {"data": {FORM_TOKEN: "same", **FILLED_IN}} if method == "POST" else {}
+    return client.request(method, path.format(**ids), **said)  # type: ignore[arg-type]
+
+
+# What makes sense in any form.
+FILLED_IN = {
+    "name": "Mine",
+    "scope": "read",
+    "days": "30",
+    "keywords": "otter",
+    "max_images": "1000",
+    "format": "zip",
+    "tier": "warm",
+}
+NOWHERE = {
+    **dict.fromkeys(("project", "job", "export", "notification", "picture"), str(MISSING)),
+    "key": str(uuid4()),
+    "size": "original",
+    "run": "1",
+    "attempt": "1",
+}
+
+
+def test_pages_show_and_change_nothing_of_anothers(
+    api: Api, browsers: dict[str, httpx.Client], theirs: dict[str, str], rows: Sql
+) -> None:
+    bob = {"user": api.users["bob@example.org"]}
+    before = rows(OWNED, bob)
+    for operation in PAGES:
+        for name, client in browsers.items():
+            answer = open_page(client, operation, theirs)
+            assert "secret" not in answer.text, operation
+            assert "Bob" not in answer.text, operation
+            if "{" in operation[1]:
+                assert answer.status_code in (403, 404), (operation, name)
+                assert answer.text == open_page(client, operation, NOWHERE).text, operation
+    assert rows(OWNED, bob) == before
+
+
+def test_a_key_opens_the_pages_it_permits_and_no_others(
+    api: Api, ada: httpx.Client, browsers: dict[str, httpx.Client], rows: Sql
+) -> None:
+    made = ada.post("api-keys/", json={"name": "of another time"}).json()
+    rows("UPDATE public.api_keys SET permissions = '[\"all\"]' WHERE id = %s", [made["about"]["id"]])
+    with browser(api, made["key"]) as powerless:
+        for operation in PAGES:
+            for rank, scope in enumerate(SCOPES):
+                may = rank >= SCOPES.index(permitting(operation))
+                assert (open_page(browsers[scope], operation, NOWHERE).status_code == 403) is not may, (
+                    operation,
+                    scope,
+                )
+            assert open_page(powerless, operation, NOWHERE).status_code == 403, operation
+
+
+def permitting(page: Operation) -> str:
+    method, path = page
+    if path.startswith("/keys"):
+        return "admin"
+    return "read" if method == "GET" and path != "/jobs/new" else "write"
+
+
+def test_who_is_not_known_signs_in_first(api: Api, theirs: dict[str, str]) -> None:
+    with browser(api) as stranger, browser(api, "pxc_of_nobody") as liar:
+        for operation in PAGES:
+            for client in (stranger, liar):
+                answer = open_page(client, operation, theirs)
+                assert answer.status_code == 303, operation
+                assert answer.headers["location"].startswith("/sign-in?"), operation

@@ -52,4 +52,4 @@ def test_duplicates_are_shown(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_of_a_job_there_is_not(cli: Cli) -> None:
-    assert cli("duplicates", 6) == (2, "", "pixcrawler: there is no job 6\n")
+    assert cli("duplicates", 6) == (2, "", "pixcrawler: there is no job 6; see: pixcrawler jobs list\n")

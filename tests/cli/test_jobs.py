@@ -336,7 +336,10 @@ def test_watch_ends_when_the_job_vanishes(start: Any, sql: Any, finished: int) -
     watching = start("jobs", "watch", finished)
     watching.stdout.readline()
     sql("DELETE FROM public.crawl_jobs")
-    assert (watching.stderr.read(), watching.wait()) == (f"pixcrawler: there is no job {finished}\n", 2)
+    assert (watching.stderr.read(), watching.wait()) == (
+        f"pixcrawler: there is no job {finished}; see: pixcrawler jobs list\n",
+        2,
+    )
 
 
 def test_watch_ends_quietly_at_ctrl_c(start: Any, sql: Any, finished: int) -> None:
@@ -358,3 +361,23 @@ def test_watch_draws_bars_in_a_terminal(finished: int, database_url: str, data_d
     assert status == 1
     for word in ("openverse", "urls", "━━━", "4/4", "2/4", "too_small"):
         assert word in drawn
+
+
+def test_kept_pictures_are_listed_by_what_they_are(cli: Any, sql: Any) -> None:
+    cli("db", "init")
+    job = json.loads(cli("jobs", "create", "--keywords=otter", "--max-images=5", "--sources=openverse", "--json").out)
+    for name, source, format_ in (("1.jpg", "commons", "jpeg"), ("2.png", "commons", "png"), ("3.png", "met", "png")):
+        about = json.dumps({"source": source, "keyword": "otter", "license_id": "CC0-1.0", "creator": "[b]Ada\x1b"})
+        sql(
+            "INSERT INTO public.images (crawl_job_id, original_url, filename, width, height, format, metadata)"
+            " VALUES (%s, 'https://a.example/' || %s, %s, 640, 480, %s, %s)",
+            [job["id"], name, name, format_, about],
+        )
+    chosen = ("--source=commons", "--format=png", "--keyword=otter", "--license=CC0-1.0")
+    [found] = json.loads(cli("jobs", "images", job["id"], *chosen, "--json").out)
+    assert (found["filename"], found["creator"]) == ("2.png", "[b]Ada\x1b")
+    shown = cli("jobs", "images", job["id"], "--limit=2").out
+    assert "3.png" in shown
+    assert "1.jpg" not in shown
+    assert "\x1b" not in shown
+    assert "see: pixcrawler jobs list" in cli("jobs", "images", job["id"] + 1).err

@@ -38,7 +38,7 @@ def test_what_is_kept_is_printed_and_where_the_rest_is(cli: Any, job: int, world
 
 
 def test_what_is_not_there_is_one_line(cli: Any, job: int) -> None:
-    assert cli("jobs", "logs", 99)[::2] == (2, "pixcrawler: there is no job 99\n")
+    assert cli("jobs", "logs", 99)[::2] == (2, "pixcrawler: there is no job 99; see: pixcrawler jobs list\n")
     assert cli("jobs", "logs", job, "--run", 99)[::2] == (2, f"pixcrawler: job {job} has no run 99\n")
 
 

@@ -31,9 +31,9 @@ SECRET = "hunter2"
 T = TypeVar("T")
 
 
-def with_engine(url: str, use: Callable[[AsyncEngine], Awaitable[T]], pool_size: int = 1) -> T:
+def with_engine(url: str, use: Callable[[AsyncEngine], Awaitable[T]], pool_size: int = 1, **settings: Any) -> T:
     async def run() -> T:
-        pool = engine.create(url, application_name="pixcrawler test", pool_size=pool_size)
+        pool = engine.create(url, application_name="pixcrawler test", pool_size=pool_size, **settings)
         try:
             return await use(pool)
         finally:
@@ -192,6 +192,39 @@ def failure(url: str) -> str:
     assert "\n" not in message
     assert SECRET not in message
     return message
+
+
+def test_a_connection_that_was_just_used_is_not_asked_and_one_that_rested_is(database_url: str, sql: Sql) -> None:
+    async def use(pool: AsyncEngine) -> None:
+        async def ask() -> None:
+            async with engine.transaction(pool) as connection:
+                await connection.execute(text("SELECT 1"))
+
+        await ask()
+        sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'pixcrawler test'")
+        await ask()
+
+    with_engine(database_url, use, rested_seconds=1e-9)
+    with pytest.raises(DatabaseUnavailable):
+        with_engine(database_url, use, rested_seconds=1000)
+
+
+def test_statements_outside_transactions_hold_no_locks(database_url: str, sql: Sql) -> None:
+    async def use(pool: AsyncEngine) -> None:
+        async with engine.statements(pool) as connection:
+            await connection.execute(text("UPDATE public.profiles SET full_name = 'Ada'"))
+            sql("SET lock_timeout = '1s'; UPDATE public.profiles SET full_name = full_name")
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT 1 / 0"))
+            await connection.execute(text("SELECT 1"))
+        async with engine.transaction(pool) as connection:  # the same connection
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT 1 / 0"))
+            with pytest.raises(DBAPIError):
+                await connection.execute(text("SELECT 1"))
+
+    with_engine(database_url, use)
+    assert sql("SELECT DISTINCT full_name FROM public.profiles") == [("Ada",)]
 
 
 def test_a_server_that_is_not_there_is_one_line() -> None:

@@ -35,11 +35,13 @@ def test_a_job_is_stored_packed_and_had_from_azure(system: Any, source: Web, azu
     job = json.loads(made.stdout)["id"]
     assert system.ended(job) == "completed"
     rows = system.sql("SELECT hash, storage_url, metadata->>'storage_key' FROM public.images")
+    ((trace,),) = system.sql("SELECT trace FROM crawler.jobs")
     assert len(rows) == 20
     storage = open_storage(azurite.settings(CONTAINER))
     assert {url for _, url, _ in rows} == {storage.url(key) for _, _, key in rows}
     assert all(hashlib.sha256(storage.read(key)).hexdigest() == sha256 for sha256, _, key in rows)
     kept = sorted(key for _, _, key in rows)
+    assert trace_of(azurite, kept[0]) == trace
     system.until(lambda: asyncio.run(storage.list(f"jobs/{job}/images/")) == kept)  # once it is swept
 
     assert system.cli("export", str(job), "--out", str(tmp_path)).returncode == 0
@@ -52,6 +54,12 @@ def test_a_job_is_stored_packed_and_had_from_azure(system: Any, source: Web, azu
     assert is_over(asyncio.run(storage.link(kept[0], seconds=1)))
     assert not (tmp_path / "storage").exists()
     assert not told(system, tmp_path)
+
+
+def trace_of(azurite: Azurite, key: str) -> str:
+    """Of which job a picture's blob says it is."""
+    service = BlobServiceClient.from_connection_string(connection_string(azurite.address))
+    return str(service.get_blob_client(CONTAINER, key).get_blob_properties().metadata["trace"])
 
 
 def access_tiers(azurite: Azurite, system: Any, job: int) -> dict[str, str]:

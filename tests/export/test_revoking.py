@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import zipfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from packing import crawled, export, exports, files, packed, path_of, sweep, url_of
+from packing import (
+    crawled,
+    export,
+    exports,
+    files,
+    packed,
+    path_of,
+    revoker,
+    sweep,
+    take_back,
+    taking_back,
+    url_of,
+)
 from pictures import encoded, photo
 from worlds import World
 
 from pixcrawler import faults
 from pixcrawler.db import engine, takedowns
 from pixcrawler.db.ledger import PostgresLedger
-from pixcrawler.export.revoking import Affected, Revoker
-from pixcrawler.export.tiers import Tiers
+from pixcrawler.export.revoking import Affected
 from pixcrawler.imaging import inspect
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import AttemptState, Outcome, Reason, Spent
@@ -26,27 +35,9 @@ from pixcrawler.takedowns import Kind, Subject
 FIRST = Subject.parse(Kind.URL, "https://PICTURES.example:443/%30.jpg?utm_source=x#top")  # what a job keeps first
 
 
-@asynccontextmanager
-async def revoker(world: World) -> AsyncIterator[Revoker]:
-    own = engine.create(url_of(world), application_name="test", pool_size=1)
-    try:
-        yield Revoker(own, world.settings, Tiers(world.settings))
-    finally:
-        await own.dispose()
-
-
 async def look(world: World, subject: Subject) -> list[Affected]:
     async with revoker(world) as one:
         return await one.look(subject)
-
-
-async def taking_back(world: World, subject: Subject) -> list[Affected]:
-    async with revoker(world) as one:
-        return await one.carry_out(subject, reason="its author asks for it", booked_by="ann")
-
-
-def take_back(world: World, subject: Subject) -> list[Affected]:
-    return asyncio.run(taking_back(world, subject))
 
 
 def found(name: str, seed: int, *, quality: int = 85, **said: Any) -> ImageItem:

@@ -42,11 +42,12 @@ def archive(folder: Path, blocks: int = 12) -> tuple[Path, bytes]:
 def test_every_blob_has_its_hashes_type_and_tier(azure: Config, tmp_path: Path, tier: Tier, access: str) -> None:
     storage = AzureStorage(azure, tier)
     path, body = archive(tmp_path)
-    asyncio.run(storage.put(PICTURE, b"picture", "image/jpeg"))
+    asyncio.run(storage.put(PICTURE, b"picture", "image/jpeg", trace="4bf92f"))
     asyncio.run(storage.put_file(ARCHIVE, path, "application/zip"))
     for key, stored, kind in ((PICTURE, b"picture", "image/jpeg"), (ARCHIVE, body, "application/zip")):
         blob = storage._blob(key).get_blob_properties()
-        assert blob.metadata == {"sha256": hashlib.sha256(stored).hexdigest()}
+        traced = {"trace": "4bf92f"} if key == PICTURE else {}
+        assert blob.metadata == {"sha256": hashlib.sha256(stored).hexdigest(), **traced}
         assert bytes(blob.content_settings.content_md5 or b"") == hashlib.md5(stored).digest()
         assert (blob.content_settings.content_type, blob.blob_tier) == (kind, access)
 

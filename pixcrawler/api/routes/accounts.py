@@ -21,7 +21,7 @@ usage_routes = router("usage", "usage")
 @credit_routes.get("/balance")
 async def balance(api: Api, caller: Reader) -> Account:
     """What I have; each image of a dataset takes one credit."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         return await accounts.account(connection, caller.user)
 
 
@@ -29,7 +29,7 @@ async def balance(api: Api, caller: Reader) -> Account:
 async def transactions(api: Api, caller: Reader, cursor: Cursor = None, limit: Limit = 20) -> Page[Transaction]:
     """How it became that, the newest first."""
     after = by_time(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await accounts.transactions(connection, caller.user, after, limit)
     return paged(rows, limit, "created_at", "id")
 
@@ -37,5 +37,5 @@ async def transactions(api: Api, caller: Reader, cursor: Cursor = None, limit: L
 @usage_routes.get("/")
 async def days(api: Api, caller: Reader, days: Annotated[int, Query(ge=1, le=100)] = 30) -> list[Day]:
     """What I used, by day, the newest first; days without any are left out."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         return await usage.days(connection, caller.user, days)

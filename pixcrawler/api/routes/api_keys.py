@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 
-from pixcrawler.api import keys
-from pixcrawler.api.gate import Admin, Scope
+from pixcrawler.api.gate import Admin
 from pixcrawler.api.paging import Cursor, Limit, Page, by_time, paged
-from pixcrawler.api.problems import Code, Refused, not_found
+from pixcrawler.api.problems import Code, not_found
 from pixcrawler.api.routes import also, router
-from pixcrawler.api.routes.projects import Name
+from pixcrawler.api.routes.projects import Name, require_profile
 from pixcrawler.api.state import Api
-from pixcrawler.db import api_keys, profiles
+from pixcrawler.db import api_keys
 from pixcrawler.db.api_keys import ApiKey
-from pixcrawler.errors import UsageError
-
-RATE_LIMIT = 1000  # as the front end's schema has it
+from pixcrawler.owners import keys
+from pixcrawler.owners.keys import MAX_RATE_LIMIT, RATE_LIMIT, Scope
 
 routes = router("api-keys", "API keys")
 
@@ -31,7 +28,7 @@ class NewKey(BaseModel):
 
     name: Name
     permissions: list[Scope] = Field([Scope.READ], min_length=1, max_length=len(Scope))
-    rate_limit: Annotated[StrictInt, Field(ge=1, le=100_000, description="Requests a minute.")] = RATE_LIMIT
+    rate_limit: Annotated[StrictInt, Field(ge=1, le=MAX_RATE_LIMIT, description="Requests a minute.")] = RATE_LIMIT
     expires_at: AwareDatetime | None = None
 
 
@@ -46,7 +43,7 @@ class MadeKey(BaseModel):
 async def list_(api: Api, caller: Admin, cursor: Cursor = None, limit: Limit = 20) -> Page[ApiKey]:
     """My keys, the newest first."""
     after = by_time(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await api_keys.page(connection, caller.user, after, limit)
     return paged(rows, limit, "created_at", "id")
 
@@ -54,20 +51,13 @@ async def list_(api: Api, caller: Admin, cursor: Cursor = None, limit: Limit = 2
 @routes.post("/", status_code=201, **also(Code.CONFLICT))
 async def create(api: Api, caller: Admin, wanted: NewKey) -> MadeKey:
     """A new key."""
-    if wanted.expires_at is not None and wanted.expires_at <= datetime.now(UTC):
-        raise UsageError("expires_at: is over")
-    number, key = keys.new_key()
     async with api.transaction() as connection:
-        if await profiles.get(connection, caller.user) is None:
-            raise Refused(Code.CONFLICT, "there is no profile yet; POST auth/sync-profile makes one")
-        about = await api_keys.create(
+        await require_profile(connection, caller)
+        key, about = await keys.create(
             connection,
-            key=number,
-            owner=caller.user,
-            name=wanted.name,
-            digest=keys.digest(key),
-            prefix=key[: keys.SHOWN],
-            permissions=sorted(set(wanted.permissions)),
+            caller.user,
+            wanted.name,
+            permissions=wanted.permissions,
             rate_limit=wanted.rate_limit,
             expires_at=wanted.expires_at,
         )

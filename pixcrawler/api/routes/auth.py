@@ -9,12 +9,13 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from pixcrawler.api.gate import Caller, Reader, Scope, Writer
+from pixcrawler.api.gate import Caller, Reader, Writer
 from pixcrawler.api.problems import Code, Refused
 from pixcrawler.api.routes import also, router
 from pixcrawler.api.state import Api
 from pixcrawler.db import profiles
 from pixcrawler.db.profiles import Profile
+from pixcrawler.owners.keys import Scope
 
 ADDRESS_LENGTH, NAME_LENGTH = 255, 100  # of the columns in profiles
 
@@ -34,7 +35,7 @@ class Me(BaseModel):
 @routes.get("/me")
 async def me(api: Api, caller: Reader) -> Me:
     """Who I am."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         return _shown(caller, await profiles.get(connection, caller.user))
 
 

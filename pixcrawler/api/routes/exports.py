@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -12,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ConfigDict
 
 from pixcrawler.api.gate import Reader, Writer
-from pixcrawler.api.problems import Code, Refused, described, not_found
+from pixcrawler.api.problems import Code, Refused, described, in_conflict, not_found
 from pixcrawler.api.routes import Number, also, router
 from pixcrawler.api.routes.jobs import require
 from pixcrawler.api.state import Api, Plain
@@ -52,7 +50,7 @@ class Place(BaseModel):
 @routes.get("/exports", **also(Code.NOT_FOUND))
 async def exports(api: Api, caller: Reader, job: Number) -> list[Export]:
     """Its datasets, wanted and made."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
         return await overview.exports_of(connection, job)
 
@@ -63,7 +61,7 @@ async def ask(api: Api, caller: Writer, job: Number, wanted: NewExport) -> Expor
     options = ExportOptions.parse(wanted.options.model_dump()).to_json()
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(ExportFailed):
             return overview.told(await ordering.ask(connection, job, wanted.format, options))
 
 
@@ -72,7 +70,7 @@ async def move(api: Api, caller: Writer, job: Number, place: Place) -> Export:
     """Has its dataset moved: warm as 7z, and the hot files go; hot as ZIP again."""
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(ExportFailed):
             return overview.told(await ordering.ask_move(connection, job, place.tier))
 
 
@@ -106,11 +104,3 @@ def _chosen(export: Export, name: str | None) -> dict[str, Any]:
     if found is None:
         raise not_found()
     return found
-
-
-@contextmanager
-def _in_conflict() -> Iterator[None]:
-    try:
-        yield
-    except ExportFailed as error:
-        raise Refused(Code.CONFLICT, str(error)) from None

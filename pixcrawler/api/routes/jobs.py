@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, TypeAdapter
 
 from pixcrawler.api.gate import Caller, Reader, Writer
 from pixcrawler.api.paging import Cursor, Limit, Page, by_id, paged
-from pixcrawler.api.problems import Code, Refused, not_found
+from pixcrawler.api.problems import Code, Refused, in_conflict, not_found
 from pixcrawler.api.routes import Number, also, router
 from pixcrawler.api.routes.lists import LIST_NAME, key_of
 from pixcrawler.api.state import Api, Plain, State
@@ -22,7 +21,7 @@ from pixcrawler.api.wishes import Wishes
 from pixcrawler.db import crawl_jobs, idempotency, jobs, overview, projects
 from pixcrawler.db.overview import Export, Job, Run
 from pixcrawler.errors import UsageError
-from pixcrawler.jobs import CANCELLABLE, MAX_IMAGES, MAX_KEYWORDS, ExportFormat, Extent, parse_max_images
+from pixcrawler.jobs import CANCELLABLE, MAX_IMAGES, MAX_KEYWORDS, ExportFormat, Extent, JobStatus, parse_max_images
 from pixcrawler.likeness import DEFAULT
 from pixcrawler.orders import NAME_LENGTH, Order, parse_order
 
@@ -101,7 +100,7 @@ class HowFar(BaseModel):
     funnel: FunnelShown
 
 
-@routes.post("/", status_code=201)
+@routes.post("/", status_code=201, **also(Code.CONFLICT))
 async def create(api: Api, caller: Writer, wanted: NewJob, idempotency_key: IdempotencyKey = None) -> Job:
     """Asks for a dataset."""
     order = await _order(api, caller, wanted)
@@ -113,7 +112,7 @@ async def create(api: Api, caller: Writer, wanted: NewJob, idempotency_key: Idem
             return JOB.validate_python(earlier.answer)
         project = await projects.choose(connection, wanted.project, caller.user)
         number = await crawl_jobs.create(connection, project_id=project, **asdict(order))
-        job = await _job(overview.job_of(connection, number, caller.user))
+        job = await found(overview.job_of(connection, number, caller.user))
         if idempotency_key:
             answer = JOB.dump_python(job, mode="json")
             await idempotency.finish(connection, caller.user, idempotency_key, answer)
@@ -134,11 +133,11 @@ async def list_(
     caller: Reader,
     cursor: Cursor = None,
     limit: Limit = 20,
-    status: Annotated[Literal["pending", "running", "completed", "failed", "cancelled"] | None, Query()] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
     project: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> Page[Job]:
     """My jobs, the newest first."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         after = by_id(cursor)
         rows = await overview.page(connection, caller.user, after, limit, status=status, project=project)
     return paged(rows, limit)
@@ -147,15 +146,15 @@ async def list_(
 @routes.get("/{job}", **also(Code.NOT_FOUND))
 async def show(api: Api, caller: Reader, job: Number) -> Details:
     """A job, its runs and datasets, and what became of every image found."""
-    seen = await _overview(api, caller, job)
+    seen = await overview_of(api, caller, job)
     return Details(job=seen.job, runs=list(seen.runs), exports=list(seen.exports), funnel=_funnel(seen))
 
 
 @routes.get("/{job}/progress", **also(Code.NOT_FOUND))
 async def progress(api: Api, caller: Reader, job: Number) -> HowFar:
     """How far a job is, and what each source has brought."""
-    seen = await _overview(api, caller, job)
-    return HowFar(job=seen.job, sources=_by_source(seen.runs), funnel=_funnel(seen))
+    seen = await overview_of(api, caller, job)
+    return HowFar(job=seen.job, sources=by_source(seen.runs), funnel=_funnel(seen))
 
 
 @routes.post("/{job}/cancel", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -166,7 +165,7 @@ async def cancel(api: Api, caller: Writer, job: Number) -> Job:
         before = await crawl_jobs.ask_cancel(connection, job)
         if before not in CANCELLABLE:
             raise Refused(Code.CONFLICT, f"job {job} cannot be cancelled: it is {before}")
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 @routes.post("/{job}/retry", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -174,9 +173,9 @@ async def retry(api: Api, caller: Writer, job: Number) -> Job:
     """Takes up a job that failed, was cancelled or came short; only what is missing is done again."""
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(UsageError):
             await jobs.retry(connection, job, **_terms(api))
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 @routes.post("/{job}/extend", **also(Code.NOT_FOUND, Code.CONFLICT))
@@ -185,9 +184,9 @@ async def extend(api: Api, caller: Writer, job: Number, wanted: MoreImages) -> J
     number = parse_max_images(wanted.max_images)
     async with api.transaction() as connection:
         await require(connection, job, caller)
-        with _in_conflict():
+        with in_conflict(UsageError):
             await jobs.extend(connection, job, number, **_terms(api))
-        return await _job(overview.job_of(connection, job, caller.user))
+        return await found(overview.job_of(connection, job, caller.user))
 
 
 async def require(connection: Any, job: int, caller: Caller) -> None:
@@ -196,7 +195,8 @@ async def require(connection: Any, job: int, caller: Caller) -> None:
         raise not_found()
 
 
-async def _overview(api: State, caller: Caller, job: int) -> overview.Overview:
+async def overview_of(api: State, caller: Caller, job: int) -> overview.Overview:
+    """All there is to say about one of the caller's jobs. Raises `Refused`."""
     async with api.transaction() as connection:
         seen = await overview.overview(connection, job, caller.user)
     if seen is None:
@@ -204,19 +204,12 @@ async def _overview(api: State, caller: Caller, job: int) -> overview.Overview:
     return seen
 
 
-async def _job(question: Any) -> Job:
+async def found(question: Any) -> Job:
+    """What a question for one of the caller's jobs found. Raises `Refused`."""
     job: Job | None = await question
     if job is None:
         raise not_found()
     return job
-
-
-@contextmanager
-def _in_conflict() -> Iterator[None]:
-    try:
-        yield
-    except UsageError as error:
-        raise Refused(Code.CONFLICT, str(error)) from None
 
 
 def _terms(api: State) -> dict[str, Any]:
@@ -227,7 +220,8 @@ def _funnel(seen: overview.Overview) -> FunnelShown:
     return FunnelShown(**seen.funnel.to_json())
 
 
-def _by_source(runs: Sequence[Run]) -> list[OfSource]:
+def by_source(runs: Sequence[Run]) -> list[OfSource]:
+    """The runs of each source, summed."""
     found: dict[str, OfSource] = {}
     for run in runs:
         of = found.setdefault(run.source, OfSource(source=run.source, runs=0, asked=0, found=0, kept=0))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from pixcrawler.api.gate import Writer
 from pixcrawler.api.routes import router
-from pixcrawler.api.state import Api, Plain
+from pixcrawler.api.state import Api, Plain, State
 from pixcrawler.lists import read_lines
 from pixcrawler.orders import list_key
 from pixcrawler.storage.keys import PART
@@ -48,13 +48,18 @@ class Stored(BaseModel):
 )
 async def upload(api: Api, caller: Writer, request: Request, filename: FileName) -> Stored:
     """Takes a list (txt, csv, tsv, jsonl, each also .gz, or parquet) as the body of the request."""
+    return await store(api, caller.user, request.stream(), filename)
+
+
+async def store(api: State, user: UUID, body: AsyncIterator[bytes], filename: str) -> Stored:
+    """Keeps a list for jobs of a user. Raises `UsageError` for what is none."""
     folder = api.config.data_dir / "tmp"
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         path = Path(temporary, filename)
-        size = await _receive(request.stream(), path)
+        size = await _receive(body, path)
         await asyncio.to_thread(lambda: next(read_lines(path), None))
-        key = list_key(_folder(caller.user), filename)
+        key = list_key(_folder(user), filename)
         await api.storage.put_file(key, path, "application/octet-stream")
     return Stored(list=key.rpartition("/")[2], size=size)
 

@@ -38,7 +38,7 @@ async def list_(
 ) -> Page[Notification]:
     """My notifications, all or the unread, the newest first."""
     after = by_id(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await notifications.page(connection, caller.user, after, limit, unread=unread)
     return paged(rows, limit)
 

@@ -5,26 +5,31 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from pixcrawler.api.gate import Reader, Writer
+from pixcrawler.api.gate import Caller, Reader, Writer
 from pixcrawler.api.paging import Cursor, Limit, Page, by_id, paged
-from pixcrawler.api.problems import Code, Refused, not_found
+from pixcrawler.api.problems import Code, Refused, in_conflict, not_found
 from pixcrawler.api.routes import Number, also, router
 from pixcrawler.api.state import Api, Plain
-from pixcrawler.db import messages, profiles, projects
+from pixcrawler.db import profiles, projects
 from pixcrawler.db.projects import Project
+from pixcrawler.errors import UsageError
+from pixcrawler.owners import projects as owned
+from pixcrawler.owners.projects import DESCRIPTION_LENGTH, NAME_LENGTH
 
 routes = router("projects", "projects")
 
 
 def _named(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("expected printable characters")
-    return text.strip()
+    try:
+        return owned.checked_name(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_named)]
-Description = Annotated[Plain, Field(max_length=2000)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH), AfterValidator(_named)]
+Description = Annotated[Plain, Field(max_length=DESCRIPTION_LENGTH)]
 
 
 class NewProject(BaseModel):
@@ -50,7 +55,7 @@ class Changes(BaseModel):
 async def list_(api: Api, caller: Reader, cursor: Cursor = None, limit: Limit = 20) -> Page[Project]:
     """My projects, the newest first."""
     after = by_id(cursor)
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         rows = await projects.page(connection, caller.user, after, limit)
     return paged(rows, limit)
 
@@ -59,18 +64,14 @@ async def list_(api: Api, caller: Reader, cursor: Cursor = None, limit: Limit = 
 async def create(api: Api, caller: Writer, wanted: NewProject) -> Project:
     """A new project."""
     async with api.transaction() as connection:
-        if await profiles.get(connection, caller.user) is None:
-            raise Refused(Code.CONFLICT, "there is no profile yet; POST auth/sync-profile makes one")
-        project = await projects.create(connection, caller.user, wanted.name, wanted.description)
-        details = {"name": project.name}
-        await messages.log(connection, caller.user, project.id, "CREATE_PROJECT", details, resource="project")
-    return project
+        await require_profile(connection, caller)
+        return await owned.create(connection, caller.user, wanted.name, wanted.description)
 
 
 @routes.get("/{project}", **also(Code.NOT_FOUND))
 async def show(api: Api, caller: Reader, project: Number) -> Project:
     """One of my projects."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         found = await projects.get(connection, project, caller.user)
     if found is None:
         raise not_found()
@@ -86,10 +87,9 @@ async def change(api: Api, caller: Writer, project: Number, wanted: Changes) -> 
         if value is not None or name == "description"
     }
     async with api.transaction() as connection:
-        found = await projects.change(connection, project, caller.user, **changes)
-        if found is None:
-            raise not_found()
-        await messages.log(connection, caller.user, project, "UPDATE_PROJECT", changes, resource="project")
+        found = await owned.change(connection, project, caller.user, **changes)
+    if found is None:
+        raise not_found()
     return found
 
 
@@ -97,9 +97,13 @@ async def change(api: Api, caller: Writer, project: Number, wanted: Changes) -> 
 async def delete(api: Api, caller: Writer, project: Number) -> None:
     """Takes it, with its jobs, out of sight. Refused while jobs of it are unfinished."""
     async with api.transaction() as connection:
-        if await projects.get(connection, project, caller.user) is None:
-            raise not_found()
-        if number := await projects.unfinished_jobs(connection, project):
-            raise Refused(Code.CONFLICT, f"{number} jobs of it are unfinished: cancel them first")
-        await projects.change(connection, project, caller.user, status="deleted")
-        await messages.log(connection, caller.user, project, "DELETE_PROJECT", {}, resource="project")
+        with in_conflict(UsageError):
+            found = await owned.delete(connection, project, caller.user)
+    if not found:
+        raise not_found()
+
+
+async def require_profile(connection: AsyncConnection, caller: Caller) -> None:
+    """Raises `Refused` for a user whom the front end does not know yet."""
+    if await profiles.get(connection, caller.user) is None:
+        raise Refused(Code.CONFLICT, "there is no profile yet; POST auth/sync-profile makes one")

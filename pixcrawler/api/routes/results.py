@@ -9,7 +9,7 @@ from fastapi import Header, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
-from pixcrawler.api.events import id_of
+from pixcrawler.api.events import say
 from pixcrawler.api.gate import Reader
 from pixcrawler.api.paging import Cursor, Limit, Page, by_id, paged
 from pixcrawler.api.problems import Code, described, not_found
@@ -45,12 +45,12 @@ async def events(
     api: Api, caller: Reader, job: Number, last_event_id: Annotated[str | None, Header(max_length=100)] = None
 ) -> Response:
     """How far the job is, whenever that changes, as server-sent events. `Last-Event-ID` goes on where one has left."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
         seen = (await overview.progress(connection, [job])).get(job)
     if seen is None:
         raise not_found()
-    if seen.over and last_event_id == id_of(seen):
+    if seen.over and last_event_id == say(seen).id:
         return Response(status_code=204)
     stream: AsyncIterator[bytes] = api.events.open(seen, caller, last_event_id)
     headers = {"X-Accel-Buffering": "no"}  # or nginx would keep them to itself
@@ -72,7 +72,7 @@ async def kept(
     """The pictures it has kept, the newest first, each with where it is from and whose it is."""
     after = by_id(cursor)
     chosen = {"source": source, "keyword": keyword, "license_id": license_id, "format": format}
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
         rows = await images.page(connection, job, after, limit, **chosen)
     return paged(rows, limit)
@@ -81,7 +81,7 @@ async def kept(
 @routes.get("/logs", **also(Code.NOT_FOUND))
 async def logs(api: Api, caller: Reader, job: Number) -> list[Log]:
     """Whose logs are kept: those of attempts at its runs that have ended."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
     return [Log(run=run, attempt=attempt) for run, attempt in await run_logs.attempts(api.storage, job)]
 
@@ -89,7 +89,7 @@ async def logs(api: Api, caller: Reader, job: Number) -> list[Log]:
 @routes.get("/logs/{run}/{attempt}", response_class=PlainTextResponse, **also(Code.NOT_FOUND))
 async def log(api: Api, caller: Reader, job: Number, run: Number, attempt: Number) -> Response:
     """What an attempt said."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         await require(connection, job, caller)
     if (run, attempt) not in await run_logs.attempts(api.storage, job):
         raise not_found()

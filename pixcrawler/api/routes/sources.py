@@ -50,7 +50,7 @@ class SourceShown(BaseModel):
 @routes.get("/")
 async def list_(api: Api, caller: Reader) -> list[SourceShown]:
     """All sources."""
-    async with api.transaction() as connection:
+    async with api.reading() as connection:
         checks = await sources.checks(connection)
     return [
         SourceShown.model_validate(facts(source, api.descriptions[name], checks.get(name), api.config))
