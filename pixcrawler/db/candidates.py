@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from pixcrawler.db.crawler import candidates, runs
 from pixcrawler.db.paging import newest_first
+from pixcrawler.db.public import images
 from pixcrawler.items import ImageItem
 from pixcrawler.jobs import KEPT, NOT_HOLDING, UNFINISHED_RUNS, Funnel, Reason, RunState
 
@@ -208,7 +209,8 @@ class Rejected:
     page_url: str | None
     title: str | None
     detail: str | None
-    duplicate_of: int | None  # the image that is kept instead
+    duplicate_of: int | None  # the image that is kept instead,
+    kept_by: int | None  # and by which job
     likeness: float | None
     decided_at: datetime | None
 
@@ -220,7 +222,9 @@ async def rejected(
     statement = select(
         *candidates.c["seq", "keyword", "detail", "duplicate_of", "likeness", "decided_at"],
         *(candidates.c.item[name].as_string().label(name) for name in ("url", "source", "page_url", "title")),
-    ).where(candidates.c.job == job, candidates.c.decision == decision)
+        images.c.crawl_job_id.label("kept_by"),
+    ).outerjoin_from(candidates, images, images.c.id == candidates.c.duplicate_of)
+    statement = statement.where(candidates.c.job == job, candidates.c.decision == decision)
     rows = await connection.execute(newest_first(statement, [candidates.c.seq], after, limit))
     return [Rejected(**row._mapping) for row in rows]
 

@@ -38,6 +38,7 @@ def about(job: overview.Job) -> dict[str, Any]:
         "can_cancel": not job.over and job.status in CANCELLABLE[:2],
         "can_retry": job.over and not job.full,
         "can_extend": job.over and job.asked < MAX_IMAGES,
+        "most_images": MAX_IMAGES,
         "keywords": job.keywords if isinstance(job.keywords, list) else [],
     }
 

@@ -35,10 +35,16 @@ function replace(part, other) {
   part.replaceChildren(...document.adoptNode(other).childNodes);
 }
 
+/** Tells a state to those who do not see it change. */
+function announce(state) {
+  if (state && state !== document.querySelector("#state .badge").textContent) at("announced").textContent = state;
+}
+
 /** Puts what is true now into the parts of the page that change. Returns the new page; undefined: nobody answered. */
 async function renew() {
   const page = await load(location.href).catch(() => undefined);
   if (!page) return undefined;
+  announce(page.querySelector("#state .badge")?.textContent);
   for (const part of all("[data-live]")) {
     const other = page.getElementById(part.id);
     if (!other) location.reload();
@@ -57,12 +63,13 @@ async function refresh(part) {
 }
 
 function listen(head) {
+  document.addEventListener("visibilitychange", () => document.hidden || renew());
   const events = new EventSource(head.dataset.events);
   let next; // the look that is due
   const look = async () => {
     await seconds(LIVE_SECONDS);
     next = undefined;
-    await renew();
+    if (!document.hidden) await renew();
   };
   events.addEventListener("progress", () => (next ??= look()));
   events.addEventListener("ended", () => {
@@ -99,12 +106,15 @@ async function show(link) {
   if (shown !== link) return; // another one was asked for meanwhile
   at("viewer-content").replaceChildren(document.adoptNode(page.getElementById("picture")));
   const place = pictures().indexOf(link);
-  for (const button of all("[data-move]", at("viewer"))) button.disabled = !pictures()[place + Number(button.dataset.move)];
+  const isThere = (by) => pictures()[place + by] || (by > 0 && document.querySelector("a[rel=next]"));
+  for (const button of all("[data-move]", at("viewer"))) button.disabled = !isThere(Number(button.dataset.move));
   if (!at("viewer").open) at("viewer").showModal();
   at("picture-title").focus();
 }
 
-function move(by) {
+async function move(by) {
+  const onward = document.querySelector("a[rel=next]");
+  if (by > 0 && onward && shown === pictures().at(-1)) await extend(onward);
   const link = pictures()[pictures().indexOf(shown) + by];
   if (link) show(link);
 }
@@ -133,6 +143,15 @@ function step(event) {
   if (!by || !links[place + by]) return;
   event.preventDefault();
   links[place + by].focus();
+}
+
+// What drops down goes up again
+
+function shut(...drops) {
+  for (const drop of drops) {
+    if (drop?.contains(document.activeElement)) drop.querySelector("summary").focus();
+    drop?.removeAttribute("open");
+  }
 }
 
 // Forms that are checked as they are filled in
@@ -180,6 +199,8 @@ all("[data-check]").forEach(check);
 all("[data-submits]").forEach((form) => form.addEventListener("change", () => form.requestSubmit()));
 if (at("viewer")) watch(at("viewer"));
 document.addEventListener("keydown", step);
+document.addEventListener("keydown", (event) => event.key === "Escape" && shut(document.activeElement?.closest(".drop")));
+document.addEventListener("click", (event) => shut(...all(".drop").filter((drop) => !drop.contains(event.target))));
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
