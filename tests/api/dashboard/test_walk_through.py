@@ -8,10 +8,11 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from npm import install
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -24,7 +25,6 @@ ROOT = Path(__file__).parents[3]
 CHROMIUM = Config().chromium
 ACCESSIBILITY = ROOT / "tests" / "accessibility"
 ARTEFACTS = ROOT / "data" / "test-artefacts"
-READY_SECONDS = 60
 
 IMAGES = 24
 JOB_SECONDS = 90_000  # milliseconds; ten seconds on an idle machine
@@ -55,6 +55,17 @@ def running(database_url: str, data_dir: Path, source: DemoSource) -> Iterator[s
             yield address
         finally:
             process.terminate()
+    assert left_behind(data_dir) == []
+
+
+def left_behind(data_dir: Path) -> list[str]:
+    """Command lines of processes that work for this folder."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("PIXCRAWLER_DATA_DIR") == str(data_dir):
+                found.append(" ".join(process.cmdline()))
+    return found
 
 
 @pytest.fixture(scope="module")
