@@ -257,10 +257,12 @@ async def overview(connection: AsyncConnection, job: int, owner: UUID | None = N
     row = (await connection.execute(mine if owner is None else mine.where(of(owner)))).one_or_none()
     if row is None:
         return None
-    funnels = await _funnels(connection, job)
+    counts, known = await _decisions(connection, job), await _runs(connection, job)
+    # Of a run that has ended the final one, which outlives its candidates, else how far it has come.
+    funnels = counts | {run.id: Funnel.from_json(run.funnel) for run in known if run.funnel is not None}
     return Overview(
         Job(**row._mapping),
-        await _runs(connection, job, funnels),
+        [_run(run, funnels.get(run.id, Funnel({}))) for run in known],
         await _attempts(connection, job),
         await _exports(connection, job),
         Funnel.total(funnels.values()),
@@ -292,23 +294,15 @@ async def _decisions(connection: AsyncConnection, job: int) -> dict[int, Funnel]
     return {run: Funnel.of(counts) for run, counts in of_run.items()}
 
 
-async def _funnels(connection: AsyncConnection, job: int) -> dict[int, Funnel]:
-    """Of every run: the final one, which outlives its candidates, or how far it has come."""
-    now = await _decisions(connection, job)
-    ended = await connection.execute(select(runs.c.id, runs.c.funnel).where(runs.c.job == job))
-    return now | {row.id: Funnel.from_json(row.funnel) for row in ended if row.funnel is not None}
+async def _runs(connection: AsyncConnection, job: int) -> Sequence[Any]:
+    wanted = runs.c["id", "generation", "source", "slices", "state", "outcome", "funnel"]
+    return (await connection.execute(select(*wanted).where(runs.c.job == job).order_by(runs.c.id))).all()
 
 
-async def _runs(connection: AsyncConnection, job: int, funnels: Mapping[int, Funnel]) -> list[Run]:
-    wanted = runs.c["id", "generation", "source", "slices", "state", "outcome"]
-    rows = await connection.execute(select(*wanted).where(runs.c.job == job).order_by(runs.c.id))
-    return [_run(dict(row._mapping), funnels.get(row.id, Funnel({}))) for row in rows]
-
-
-def _run(facts: dict[str, Any], funnel: Funnel) -> Run:
-    slices = facts.pop("slices")
-    asked = sum(part["quota"] or 0 for part in slices.values())
-    return Run(**facts, keywords=list(slices), asked=asked, found=funnel.found, kept=funnel.kept)
+def _run(run: Any, funnel: Funnel) -> Run:
+    asked = sum(part["quota"] or 0 for part in run.slices.values())
+    about = {name: getattr(run, name) for name in ("id", "generation", "source", "state", "outcome")}
+    return Run(**about, keywords=list(run.slices), asked=asked, found=funnel.found, kept=funnel.kept)
 
 
 async def _attempts(connection: AsyncConnection, job: int) -> list[Attempt]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from pictures import encoded, photo
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from worlds import node, pictures, settings, world  # noqa: F401  # fixtures
 
 from pixcrawler.cli.access import in_transaction
-from pixcrawler.db import gauges, jobs, overview
+from pixcrawler.db import accounts, api_keys, gauges, images, jobs, notifications, overview, projects, usage
 from pixcrawler.db.ledger import PostgresLedger
 from pixcrawler.export.loop import Exporter
 from pixcrawler.imaging import inspect
@@ -107,6 +109,24 @@ def lives(world: Any) -> None:  # noqa: F811
     asyncio.run(in_transaction(url, lambda c: overview.overview(c, job)))
     asyncio.run(in_transaction(url, lambda c: overview.newest_jobs(c, 20)))
     asyncio.run(in_transaction(url, gauges.read))
+    asyncio.run(in_transaction(url, lambda c: questions_of_an_owner(c, job)))
+
+
+async def questions_of_an_owner(connection: AsyncConnection, job: int) -> None:
+    """What the API and the dashboard ask for one of many."""
+    about = await connection.execute(text("SELECT user_id FROM public.projects ORDER BY id LIMIT 1"))
+    owner = about.scalar_one()
+    assert await overview.is_of(connection, job, owner)
+    await overview.page(connection, owner, None, 20)
+    await overview.progress(connection, [job])
+    await overview.at_work(connection, owner)
+    await images.page(connection, job, None, 20)
+    await projects.page(connection, owner, None, 20)
+    await notifications.page(connection, owner, None, 20, unread=True)
+    await api_keys.page(connection, owner, None, 20)
+    await accounts.account(connection, owner)
+    await accounts.transactions(connection, owner, None, 20)
+    await usage.days(connection, owner, 30)
 
 
 async def keep_five(world: Any, book: PostgresLedger) -> None:  # noqa: F811

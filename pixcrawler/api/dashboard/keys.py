@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -24,7 +21,6 @@ from pixcrawler.owners.keys import RATE_LIMIT, Scope
 from pixcrawler.owners.projects import checked_name
 
 SHOWN = 30  # a page
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 STATES = {"active": Said("active", "good"), "expired": Said("over", "quiet"), "revoked": Said("revoked", "bad")}
 SCOPES = (
     (Scope.READ, "Read: look at everything"),
@@ -48,14 +44,14 @@ async def _list(
     keeper: Caller,
     cursor: str | None = None,
     made: MadeKey | None = None,
-    said: Mapping[str, Any] = NOTHING,
+    said: FormData | None = None,
     wrong: str = "",
 ) -> Response:
     found = await api_keys.list_(api, keeper, cursor, SHOWN)
     status = 422 if wrong else 201 if made else 200
     choices = {"scopes": SCOPES, "ends": ENDS, "states": STATES}
     about = {"keys": found.items, "next_cursor": found.next_cursor}
-    return page(request, "keys.html", status, **about, **choices, made=made, said=said, wrong=wrong)
+    return page(request, "keys.html", status, **about, **choices, made=made, said=said or FormData(), wrong=wrong)
 
 
 @routes.post("/keys")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
 
@@ -20,8 +16,6 @@ from pixcrawler.errors import UsageError
 from pixcrawler.owners.projects import checked_description, checked_name
 
 SHOWN = 30  # a page
-Said = Mapping[str, Any]  # in a form
-NOTHING: Said = MappingProxyType({})
 
 routes = APIRouter(include_in_schema=False)
 
@@ -33,16 +27,11 @@ async def list_(request: Request, api: Api, visitor: Visitor, cursor: Cursor = N
 
 
 async def _list(
-    request: Request,
-    api: State,
-    visitor: Caller,
-    cursor: str | None,
-    said: Mapping[str, Any] = NOTHING,
-    wrong: str = "",
+    request: Request, api: State, visitor: Caller, cursor: str | None, said: FormData | None = None, wrong: str = ""
 ) -> Response:
     found = await projects.list_(api, visitor, cursor, SHOWN)
     about = {"projects": found.items, "next_cursor": found.next_cursor}
-    return page(request, "projects.html", 422 if wrong else 200, **about, said=said, wrong=wrong)
+    return page(request, "projects.html", 422 if wrong else 200, **about, said=said or FormData(), wrong=wrong)
 
 
 @routes.post("/projects")
