@@ -22,7 +22,7 @@ if _config.log_format == "json":
     ADDONS = {"pixcrawler.extensions.json_log.JsonLog": 0}
 
 if sys.platform != "win32":
-    ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # a tenth of the time a crawl process takes
+    ASYNCIO_EVENT_LOOP = "pixcrawler.event_loop.Loop"  # a tenth of the time a crawl process takes
 
 # Nothing but the web is fetched.
 DOWNLOAD_HANDLERS = {
