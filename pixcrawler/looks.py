@@ -7,6 +7,7 @@ a caption where there are any. So a copy that lost its margins, or was given som
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ CHROMA = 12
 FRAME = 255  # parts of a side in which a trimmed view is written down
 
 Levels = NDArray[np.uint8]
+Kind = TypeVar("Kind", np.float32, np.float64)
 Window = tuple[float, float]  # where a view begins and ends, as shares of a side
 
 _WHOLE: Window = (0.0, 1.0)
@@ -87,16 +89,16 @@ def _codes(level: NDArray[np.float32], down: NDArray[np.float32], right: NDArray
     waves: NDArray[np.float32] = np.round(half @ right.transpose(0, 2, 1), _NOISE_DIGITS)
     slow: NDArray[np.float32] = waves[:, :SLOW, :SLOW].reshape(len(waves), -1)
     fast: NDArray[np.float32] = waves[:, 1:, 1:].reshape(len(waves), -1)
-    bits = np.concatenate((slow > _middle(slow), fast > _middle(fast)), axis=1)
+    bits = np.concatenate((slow > middle(slow), fast > middle(fast)), axis=1)
     return np.packbits(bits, axis=1)
 
 
-def _middle(waves: NDArray[np.float32]) -> NDArray[np.float32]:
+def middle(waves: NDArray[Kind]) -> NDArray[Kind]:
     """The median of each row, of an even number, half as dear as `np.median`."""
     half = waves.shape[1] // 2
     halves = np.partition(waves, (half - 1, half), axis=1)[:, half - 1 : half + 1]
-    middle: NDArray[np.float32] = halves.mean(axis=1, keepdims=True)
-    return middle
+    means: NDArray[Kind] = halves.mean(axis=1, keepdims=True)
+    return means
 
 
 @lru_cache(maxsize=512)

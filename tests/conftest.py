@@ -17,8 +17,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 from azurite_server import Azurite, azurite
+from chromium import chromium
 from disks import small_disk
 from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser
 from psycopg import sql as compose
 
 from pixcrawler.config import config
@@ -48,6 +50,12 @@ DIRECT_URL = os.environ.setdefault("TESTED_DIRECT_URL", os.environ.pop("DIRECT_D
 for name in list(os.environ):
     if name.startswith(OURS) or name in OURS_EXACTLY:
         del os.environ[name]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(autouse=True)

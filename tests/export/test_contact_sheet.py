@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,24 +11,16 @@ from typing import Any
 
 import lxml.html
 import pytest
+from chromium import ACCESSIBILITY, ARTEFACTS, needs_chromium
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from npm import install
 from pictures import encoded, photo
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from pixcrawler.config import Config
 from pixcrawler.export.contact_sheet import INDEX, PAGE, ContactSheet
 from pixcrawler.export.dataset import DatasetImage
 from pixcrawler.export.markdown import one_line
-
-CHROMIUM = Config().chromium
-ACCESSIBILITY = Path(__file__).parents[1] / "accessibility"
-ARTEFACTS = Path(__file__).parents[2] / "data" / "test-artefacts"
-
-needs_chromium = pytest.mark.skipif(
-    not CHROMIUM.is_file() and not os.environ.get("CI"), reason=f"there is no {CHROMIUM}"
-)
 
 KEYWORDS = ("red panda", "猫", "<b>otter</b>")
 CREATORS = ("Zoë Berg", "Ida Lund", "")
@@ -79,14 +70,6 @@ def place(image: DatasetImage) -> str:
     """Some in splits, some not."""
     split = "train/" if image.position % 2 else ""
     return f"{split}keyword_{KEYWORDS.index(image.keyword)}/{image.position:06d}_{image.sha256[:12]}.jpg"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -14,22 +14,19 @@ from typing import Any
 
 import psutil
 import pytest
+from chromium import ACCESSIBILITY, ARTEFACTS, needs_chromium
 from npm import install
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from pixcrawler.config import Config
 from pixcrawler.demo.source import DemoSource
 from pixcrawler.services import free_port
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = Config().chromium
-ACCESSIBILITY = ROOT / "tests" / "accessibility"
-ARTEFACTS = ROOT / "data" / "test-artefacts"
 
 IMAGES = 24
 JOB_SECONDS = 90_000  # milliseconds; ten seconds on an idle machine
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.is_file() and not os.environ.get("CI"), reason=f"there is no {CHROMIUM}")
+pytestmark = needs_chromium
 
 
 @contextmanager
@@ -73,14 +70,6 @@ def address(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("up")
     with DemoSource(slow_seconds=1) as source, running(shared_database_url, folder, source) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
