@@ -19,12 +19,11 @@ from pixcrawler.errors import UsageError
 from pixcrawler.items import ImageItem, Inspection, Looks
 from pixcrawler.jobs import Extent, Reason
 from pixcrawler.likeness import Preset
-from pixcrawler.looks import SLOW, VIEWS
+from pixcrawler.looks import CODE, SLOW, VIEWS
 from pixcrawler.rights import freedom, licence_of
 
 ALGORITHM = 2  # stored with every fingerprint; raised when the same picture gets other codes
 
-_CODE = 40  # bytes of a view
 _LONG = 4  # words of 64 bits
 _FEW = 256  # codes, times as many as are decided together
 _AT_ONCE = 65_536  # codes; they and what is computed of them fit the cache
@@ -235,7 +234,7 @@ class Index:
             return
         self._heads.extend(_column(np.uint64, (_head(sha256) for _, sha256, _ in pictures)))
         self._head_numbers.extend(_column(np.int64, (number for number, _, _ in pictures)))
-        plain = len(VIEWS) * _CODE
+        plain = len(VIEWS) * CODE
         telling = [(number, codes) for number, _, codes in pictures if codes]
         if not telling:
             return

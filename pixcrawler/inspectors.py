@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
-import io
 import logging
 import multiprocessing
 import os
@@ -24,15 +23,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import is_dataclass
-from enum import Enum
 from functools import lru_cache
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from pixcrawler import confinement, imaging
+from pixcrawler import answers, confinement, imaging
 from pixcrawler.errors import NotAnImage, PixCrawlerError
 from pixcrawler.items import Inspection
 from pixcrawler.jobs import Reason
@@ -61,6 +58,10 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+def _unchecked(found: Any, body: bytes) -> Any:
+    return found
+
+
 class Inspectors:
     """A pool of workers. Belongs to one event loop; `close` it, or it ends with the process."""
 
@@ -79,14 +80,19 @@ class Inspectors:
 
     async def inspect(self, body: bytes) -> Inspection:
         """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time or memory is BOMB."""
-        return await self.run(imaging.inspect, body)
+        return await self.run(imaging.inspect, body, answers.checked)
 
-    async def run(self, function: Callable[[bytes], T], body: bytes) -> T:
-        """Calls an importable function in a worker; raises what it raises, and `NotAnImage` when it cannot end."""
+    async def run(
+        self, function: Callable[[bytes], T], body: bytes, check: Callable[[Any, bytes], T] = _unchecked
+    ) -> T:
+        """Calls an importable function in a worker; raises what it raises, and `NotAnImage` when it cannot end.
+
+        `check` returns what was found, or raises `answers.Foreign`.
+        """
         async with self._room:
             for _ in range(len(self._seats) + 1):  # all that stand there may have been killed
                 try:
-                    done, found = await self._ask(function, body)
+                    done, found = await self._ask(function, body, check)
                     break
                 except _NotBegun as error:  # its worker was killed, or died of another picture
                     reason = error
@@ -113,17 +119,20 @@ class Inspectors:
                     await self._end(started.result())
             self._thread.shutdown(wait=False)
 
-    async def _ask(self, function: Callable[[bytes], Any], body: bytes) -> tuple[bool, Any]:
+    async def _ask(
+        self, function: Callable[[bytes], Any], body: bytes, check: Callable[[Any, bytes], Any]
+    ) -> tuple[bool, Any]:
         """Whether it came to a result, and that, or what was raised."""
         number = self._given.index(min(self._given))
         self._given[number] += 1
         try:
             worker = await asyncio.shield(self._seat(number))
             try:
-                return _unpacked(await worker.ask(function, body))
+                done, found = answers.unpacked(await worker.ask(function, body))
+                return done, check(found, body) if done else found
             except _Died as death:
                 raise await self._blame(worker, death) from None
-            except _Foreign as error:
+            except answers.Foreign as error:
                 worker.leave()
                 raise NotAnImage(Reason.CRASHED, str(error)) from None
         finally:
@@ -166,10 +175,6 @@ class _Died(Exception):
         super().__init__()
         self.begun = begun
         self.in_time = in_time
-
-
-class _Foreign(Exception):
-    """A worker has sent what ours do not."""
 
 
 class _Worker(asyncio.Protocol):
@@ -257,29 +262,6 @@ class _Worker(asyncio.Protocol):
 @lru_cache
 def _packed(function: Callable[[bytes], Any]) -> bytes:
     return pickle.dumps(function)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes nothing but what an honest worker sends: a picture may have taken it over."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        found = getattr(sys.modules.get(module), name, None)
-        if isinstance(found, type) and found.__module__ == module and _is_plain(found):
-            return found
-        raise pickle.UnpicklingError
-
-
-def _is_plain(kind: type) -> bool:
-    ours = kind.__module__.startswith("pixcrawler.")
-    return issubclass(kind, Exception) or (ours and (is_dataclass(kind) or issubclass(kind, (Enum, tuple))))
-
-
-def _unpacked(answer: bytes) -> tuple[bool, Any]:
-    try:
-        done, found = _Unpickler(io.BytesIO(answer)).load()
-    except Exception:  # a pickle can raise anything
-        raise _Foreign("made its worker answer what none answers") from None
-    return bool(done), found
 
 
 # In the thread

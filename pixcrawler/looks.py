@@ -18,6 +18,7 @@ SIDE = 96  # pixels of the thumbnail; twice what the fastest wave below asks for
 VIEWS = (1.0, 0.9)  # shares of both sides, about the middle; one between them would find 1 % more of the cropped
 FAST = 16  # waves a side that make the long code of 256 bits, and
 SLOW = 8  # those of the perceptual hash
+CODE = 40  # bytes for each view: the slow waves and the fast ones, a bit each
 LUMA = 36  # pixels a side of the fingerprint, as many as let four rows of the table fit a page of PostgreSQL
 CHROMA = 12
 FRAME = 255  # parts of a side in which a trimmed view is written down

@@ -32,7 +32,7 @@ _DATA_MINING = re.compile((_VALUE % ("DataMining", 500, 500, "DataMining")).enco
 _CONSTRAINTS = re.compile((_VALUE % ("OtherConstraints", 5000, 5000, "OtherConstraints")).encode(), re.DOTALL)
 
 # PLUS has seven values that prohibit, all beginning alike; programs show them to people in words that do so too.
-_PROHIBITED = re.compile(rb"(?:DMI-)?PROHIBITED[A-Z-]*", re.IGNORECASE)
+_PROHIBITED = re.compile(rb"(?:DMI-)?PROHIBITED[A-Z-]{0,80}", re.IGNORECASE)  # the longest there is has 50
 _MINING_IN_WORDS = re.compile(
     rb"data[\s-]*mining|\bTDM\b|machine[\s-]*learning|artificial[\s-]*intelligence|\bAI\b|\btrain(?:ing)?\b",
     re.IGNORECASE,

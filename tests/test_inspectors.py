@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pixcrawler import imaging
+from pixcrawler import answers, imaging
 from pixcrawler.errors import NotAnImage
 from pixcrawler.inspectors import Inspectors
 from pixcrawler.jobs import Reason
@@ -160,15 +160,18 @@ def test_misbehaviour_costs_one_picture(name: str, tmp_path: Path) -> None:
 
 def test_a_worker_that_a_picture_has_taken_over_makes_the_crawl_do_nothing(tmp_path: Path) -> None:
     made = tmp_path / "made"
-    answers = [
+    said = [
         f"type('X', (), {{'__reduce__': lambda self: (__import__('os').mkdir, ({str(made)!r},))}})()",
         "__import__('signal').SIGINT",
+        "exec('from pixcrawler.errors import LeaseLost; raise LeaseLost')",
+        "exec('from pixcrawler.errors import NotAnImage; raise NotAnImage(\\'kept\\', \\'\\')')",
+        "NotImplemented",
     ]
 
     async def look() -> None:
         async with running() as inspectors:
-            for answer in answers:
-                assert await refusal(inspectors.run(eval, answer.encode())) == Reason.CRASHED
+            for answer in said:
+                assert await refusal(inspectors.run(eval, answer.encode(), answers.checked)) == Reason.CRASHED
             assert await inspectors.inspect(GOOD) == imaging.inspect(GOOD)
 
     asyncio.run(look())

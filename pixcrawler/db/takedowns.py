@@ -45,7 +45,7 @@ class Withdrawn:
 
     def names(self, item: ImageItem) -> bool:
         """Whether an item's address, page or creator was taken back."""
-        return not self._marks.isdisjoint(marks(item.facts()))
+        return bool(self._marks) and not self._marks.isdisjoint(marks(item.facts()))
 
     async def among(self, connection: AsyncConnection, items: Sequence[ImageItem]) -> set[str]:
         """The keys of those that were taken back, until the end of the transaction."""
