@@ -98,7 +98,10 @@ def told(recall: Recall, lost: dict[str, tuple[int, int]]) -> dict[str, Any]:
         "recall": families,
         "transforms": {name: percent(sum(some), len(some)) for (k, _, name), some in recall.items() if k == COPIED[0]},
         "dropped": {kind: percent(*pair) for kind, pair in lost.items()}
-        | {"all real ones": percent(*map(sum, zip(*real, strict=True)))},
+        | {
+            "all real ones": percent(*map(sum, zip(*real, strict=True))),
+            "all": percent(*map(sum, zip(*lost.values(), strict=True))),
+        },
         "pictures": {kind: number for kind, (_, number) in lost.items()},
     }
 

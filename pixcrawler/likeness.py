@@ -23,6 +23,8 @@ _FOREGROUND = 10  # grey levels off the colour of the margin
 _COLOURED = 8  # pixels a side, of their colours
 _GREY = 3  # levels of colour; with less, a picture has none to speak of
 _ALIKE = 0.5  # the cosine between the colours of two pictures
+_FADE = 0.98  # the share of a picture's variance that a plane tells; two of that kind are alike but for their ends,
+_LIGHT_LEVELS, _COLOUR_LEVELS = 10, 8  # and may differ by so many levels on average
 _LUMAS = LUMA * LUMA
 _CHROMAS = 2 * CHROMA * CHROMA
 FINGERPRINT = _LUMAS + _CHROMAS + 4  # bytes
@@ -80,7 +82,8 @@ def accepted(preset: Preset, one: bytes, others: Sequence[bytes], distances: NDA
     for rule in preset.rules:
         alike = (scores > rule.alike) & (foreground > rule.foreground) & (blocks >= rule.blocks)
         meets |= (distances <= rule.bits) & alike
-    meets &= _colours_agree(left.chroma, right.chroma)
+    fades = _are_fades(left.luma) & _are_fades(right.luma)
+    meets &= _colours_agree(left.chroma, right.chroma) & (_same_levels(left, right) | ~fades)
     return np.where(meets, scores, np.float32(0))
 
 
@@ -182,6 +185,24 @@ def _colours_agree(left: Floats, right: Floats) -> NDArray[np.bool_]:
     alike_but_for_a_tint = (_cosine(*tinted) > _ALIKE) & (np.minimum(*map(_strength, tinted)) >= _GREY)
     agree: NDArray[np.bool_] = alike | alike_but_for_a_tint | grey
     return agree
+
+
+def _are_fades(luma: Floats) -> NDArray[np.bool_]:
+    """Which pictures go from one level to another and show nothing else, as some skies do."""
+    squares = _standard(luma).reshape(-1, PIXELS, PIXELS)
+    line = np.linspace(-1, 1, PIXELS, dtype=np.float32)
+    line /= np.sqrt((line * line).mean())
+    down, right = (squares.mean(axis=axis) @ line / PIXELS for axis in (2, 1))
+    fades: NDArray[np.bool_] = down * down + right * right > _FADE
+    return fades
+
+
+def _same_levels(left: _View, right: _View) -> NDArray[np.bool_]:
+    """Whether light and colours are the same, and not only run the same way."""
+    light = np.abs(left.luma - right.luma).mean(axis=1) <= _LIGHT_LEVELS
+    colours = np.abs(left.chroma - right.chroma).mean(axis=1) <= _COLOUR_LEVELS
+    same: NDArray[np.bool_] = light & colours
+    return same
 
 
 def _untinted(chroma: Floats) -> Floats:

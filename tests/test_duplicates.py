@@ -80,6 +80,18 @@ def test_the_same_shape_in_another_colour_is_another_picture() -> None:
     assert match(red, blue) is None
 
 
+def test_fades_are_told_apart_by_their_ends() -> None:
+    def fade(one: str, other: str, kind: str = "png") -> Inspection:
+        mask = Image.linear_gradient("L").resize((300, 400))
+        return looks(Image.composite(Image.new("RGB", mask.size, other), Image.new("RGB", mask.size, one), mask), kind)
+
+    sky = fade("#104080", "#a0c0e0")
+    assert match(fade("#104080", "#a0c0e0", "jpeg"), sky)
+    assert match(fade("#144484", "#a0c0d8"), sky)
+    assert match(fade("#101010", "#e0e0e0"), sky) is None
+    assert match(fade("#401060", "#c060c0"), sky) is None
+
+
 def test_strict_takes_less_for_a_copy() -> None:
     original, copy = looks(photo(1)), looks(COPIES["captioned"](photo(1)))
     assert match(copy, original, "balanced")
