@@ -100,7 +100,8 @@ def _are_sound(figures: Figures) -> bool:
 def _can_be_compared(looks: Looks) -> bool:
     views, rest = divmod(len(looks.codes), CODE)
     return (
-        type(looks.codes) is type(looks.fingerprint) is bytes
+        type(looks) is Looks
+        and type(looks.codes) is type(looks.fingerprint) is bytes
         and rest == 0
         and len(VIEWS) <= views <= len(VIEWS) + 1
         and len(looks.fingerprint) == FINGERPRINT
