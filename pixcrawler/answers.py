@@ -7,7 +7,7 @@ import io
 import pickle
 import re
 import sys
-from dataclasses import astuple, is_dataclass
+from dataclasses import is_dataclass
 from enum import Enum
 from math import isfinite
 from typing import Any
@@ -93,7 +93,7 @@ def _is_sound(found: Inspection, body: bytes) -> bool:
 
 def _are_sound(figures: Figures) -> bool:
     return type(figures) is Figures and all(
-        type(figure) in (int, float) and isfinite(figure) and 0 <= figure < _LARGEST for figure in astuple(figures)
+        type(figure) in (int, float) and isfinite(figure) and 0 <= figure < _LARGEST for figure in figures
     )
 
 

@@ -40,7 +40,7 @@ KNOWN_ARGUMENTS = frozenset(
     {"keywords", "max_images", "base_url", "list", "quality", "duplicates", "flips", "rights", "_job", *GIVEN}
 )
 
-IN_FLIGHT = 64  # items; each may hold a body. While half of them wait for a decision the others are fetched
+IN_FLIGHT = 128  # items; each may hold a body. While half of them wait for a decision the others are fetched
 BEGUN_AT_LEAST = 4  # of the places there are, one in so many is waited for: each beginning is a transaction
 HOST_SHARE = IN_FLIGHT // 2  # of one host: one that hangs, or wants a pause, must not hold up all others
 LEAST_IN_FLIGHT = 16  # per keyword: the last missing picture must not be waited for one candidate at a time

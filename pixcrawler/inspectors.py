@@ -1,7 +1,7 @@
 """The worker processes that look at bytes, so that a picture that kills or stalls one costs no other picture.
 
 Each worker has a socket to the crawl, on which it is handed one picture after another: a word, the function to call and
-the body, and on which it answers. A second picture is on its way while it looks at the first, so that it never waits.
+the body, and on which it answers. The next ones are on their way while it looks at one, so that it hardly ever waits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ else:
     from multiprocessing.context import ForkServerProcess as Process
 
 MEMORY = 2 * 1024**3  # bytes on top of an idle worker; the hungriest picture under the pixel limit takes half of it
-PLACES = 2  # of each worker: one picture it looks at, and one that waits
+PLACES = 4  # of each worker: one picture it looks at, and what comes while the crawl is busy with decisions
 LARGEST_ANSWER = 512 << 20  # bytes; a picture that was encoded anew without loss, at the pixel limit, takes a third
 JOIN_SECONDS = 5  # for a worker whose socket was closed; it ends at once, unless it is beyond listening
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlencode, urlsplit, urlunsplit
 
 # Parameters that say where a visitor came from, never which picture is meant.
@@ -52,8 +52,7 @@ def url_key(url: str) -> str:
     return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """How a picture looks, in numbers, of its levels of grey from 0 to 255."""
 
     sharpness: float  # variance of the Laplacian where the picture is sharpest, at about 512 pixels
@@ -77,8 +76,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Looks:
+class Looks(NamedTuple):
     """What a picture is recognised by. Source: `looks.look`."""
 
     codes: bytes  # 40 for each view: 8 of the perceptual hash, 32 of the long code; two views or three

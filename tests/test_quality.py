@@ -78,7 +78,7 @@ def test_the_limits_of_who_runs_the_crawl_hold_for_every_preset(name: str) -> No
     ],
 )
 def test_presets(file: Changes, looks: Changes, lenient: object, standard: object, strict: object) -> None:
-    found = replace(GOOD, figures=replace(FIGURES, **looks), **file)  # type: ignore[arg-type]
+    found = replace(GOOD, figures=FIGURES._replace(**looks), **file)  # type: ignore[arg-type]
 
     assert [refused(found, name) for name in ("lenient", "standard", "strict")] == [lenient, standard, strict]
 

@@ -13,7 +13,7 @@ from pixcrawler.jobs import Reason
 
 logger = logging.getLogger(__name__)
 
-BATCH = 32  # decisions a transaction, half of what may be in flight: the other half is fetched meanwhile
+BATCH = 64  # decisions a transaction, half of what may be in flight: the other half is fetched meanwhile
 BATCH_SECONDS = 0.25  # how long a decision waits for company
 
 # Books stored pictures and rejections (with their keywords); returns the decision of every picture that has one.

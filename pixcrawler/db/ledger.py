@@ -45,6 +45,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # one for the books, one for the heartbeat and the hosts' pauses
+RESTED_SECONDS = 5.0  # a connection used so lately is there, or the transaction is repeated
 PAUSE_SECONDS = 5.0  # for telling the others of a pause; later it is of little use
 
 JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
@@ -72,6 +73,7 @@ class PostgresLedger:
             config.database_url.get_secret_value(),
             application_name=f"pixcrawler crawl {job_id}",
             pool_size=CONNECTIONS,
+            rested_seconds=RESTED_SECONDS,
         )
         self._timings = timing.measure(self._engine)
         self._claim = Claim(0, int(run), int(attempt), 0, {})
