@@ -11,7 +11,7 @@ demo: .venv/run
 	$(BIN)/pixcrawler demo
 
 test: .venv/dev
-	$(BIN)/pytest --numprocesses=2 --dist=worksteal
+	$(BIN)/pytest --numprocesses=3 --dist=worksteal
 
 # On Debian's PostgreSQL in place of the embedded one, and there through pgbouncer; TESTS="tests/db -k …" chooses some.
 test-postgresql: .venv/dev
