@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from PIL import Image, ImageCms
 
-from pixcrawler import containers, stripping
+from pixcrawler import answers, containers, stripping
+from pixcrawler.errors import NotAnImage
 from pixcrawler.export_options import MAX_SIDE, Encode
-from pixcrawler.imaging import SIDEWAYS, orientation_of, refusals, refuse_bombs, upright
+from pixcrawler.imaging import MAX_PIXELS, SIDEWAYS, orientation_of, refusals, refuse_bombs, upright
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "gif": "gif"}
 LOSSY = ("jpeg", "webp")
@@ -56,6 +57,23 @@ def rewrite(recipe: Recipe, body: bytes) -> Rewritten | None:
             return _encoded(image, orientation, cut, target, recipe.quality)
         bare = stripping.stripped(body) if recipe.strip_metadata else body
         return Rewritten(bare, kind, cut.width, cut.height) if bare != body else None
+
+
+def credible(found: object, _: bytes) -> Rewritten | None:
+    """What a worker says it has made, if an honest one could have. Raises `answers.Foreign`."""
+    if found is None or (isinstance(found, Rewritten) and _is_picture(found)):
+        return found
+    raise answers.Foreign
+
+
+def _is_picture(made: Rewritten) -> bool:
+    sides = (made.width, made.height)
+    if type(made.body) is not bytes or not all(type(side) is int and 0 < side <= MAX_PIXELS for side in sides):
+        return False
+    try:
+        return containers.format_of(made.body) == made.format
+    except NotAnImage:
+        return False
 
 
 class _Cut(NamedTuple):

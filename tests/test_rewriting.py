@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from pictures import animation, encoded, photo
 from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
 
+from pixcrawler import answers
 from pixcrawler.errors import NotAnImage
 from pixcrawler.export_options import Encode
 from pixcrawler.inspectors import Inspectors
-from pixcrawler.rewriting import Recipe, Rewritten, rewrite
+from pixcrawler.rewriting import Recipe, Rewritten, credible, rewrite
 from pixcrawler.stripping import stripped
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><secret/></x:xmpmeta>'
@@ -249,9 +250,35 @@ def test_hostile_bytes_are_refused_in_the_worker(wanted: dict[str, Any]) -> None
         try:
             for body in (b"", b"GIF89a", good[:200], encoded(Image.new("L", (9000, 9000)), "png")):
                 with pytest.raises(NotAnImage):
-                    await inspectors.run(partial(rewrite, recipe(**wanted)), body)
-            assert await inspectors.run(partial(rewrite, recipe(**wanted)), good) is not None
+                    await inspectors.run(partial(rewrite, recipe(**wanted)), body, credible)
+            assert await inspectors.run(partial(rewrite, recipe(**wanted)), good, credible) is not None
         finally:
             await inspectors.close()
 
     asyncio.run(work())
+
+
+JPEG = encoded(photo(0, (64, 48)))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Rewritten(b"<html>", "jpeg", 64, 48),
+        Rewritten(JPEG, "html", 64, 48),
+        Rewritten(JPEG, "png", 64, 48),
+        Rewritten(JPEG, "jpeg", 0, 48),
+        Rewritten(JPEG, "jpeg", 2**40, 48),
+        Rewritten(JPEG, "jpeg", 64, 48.5),  # type: ignore[arg-type]
+        Rewritten("text", "jpeg", 64, 48),  # type: ignore[arg-type]
+        (JPEG, "jpeg", 64, 48),
+        JPEG,
+        False,
+    ],
+    ids=lambda lie: repr(lie)[-40:],
+)
+def test_a_lie_about_what_was_made_is_no_answer(lie: object) -> None:
+    assert credible(None, JPEG) is None
+    assert credible(Rewritten(JPEG, "jpeg", 64, 48), JPEG)
+    with pytest.raises(answers.Foreign):
+        credible(lie, JPEG)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pixcrawler.containers import format_of
 from pixcrawler.export_options import Encode
 from pixcrawler.inspectors import Inspectors
-from pixcrawler.rewriting import Recipe, rewrite
+from pixcrawler.rewriting import Recipe, credible, rewrite
 from pixcrawler.storage import Storage
 
 MEMORY = 64 * 2**20  # bytes of all that are kept; five thousand small ones
@@ -58,7 +58,7 @@ class Thumbnails:
 
     async def _make(self, body: bytes, size: Size) -> Thumbnail:
         recipe = Recipe(None, size.value, Encode.WEBP, strip_metadata=True, quality=75)  # as browsers' users expect
-        made = await self._inspectors.run(partial(rewrite, recipe), body)
+        made = await self._inspectors.run(partial(rewrite, recipe), body, credible)
         return Thumbnail(made.body, made.format) if made else Thumbnail(body, format_of(body))
 
     def _keep(self, place: tuple[str, Size], made: Thumbnail) -> None:

@@ -17,7 +17,7 @@ from pixcrawler.errors import ExportFailed, PixCrawlerError, StorageFailed
 from pixcrawler.export.dataset import DatasetImage
 from pixcrawler.export_options import ExportOptions
 from pixcrawler.inspectors import Inspectors
-from pixcrawler.rewriting import EXTENSIONS, Recipe, Rewritten, rewrite
+from pixcrawler.rewriting import EXTENSIONS, Recipe, Rewritten, credible, rewrite
 from pixcrawler.storage.faults import cause
 
 AHEAD = 4  # pictures; more hide no more of the storage's delay than memory is worth
@@ -69,7 +69,7 @@ class Rewriter:
 
     def __call__(self, name: str, image: DatasetImage, body: bytes) -> tuple[DatasetImage, bytes]:
         """The picture as it goes into the dataset. Raises `ExportFailed`."""
-        work = self._inspectors.run(self._rewrite, body)
+        work = self._inspectors.run(self._rewrite, body, credible)
         try:
             done = asyncio.run_coroutine_threadsafe(work, self._loop).result()
         except PixCrawlerError as error:
