@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -57,6 +58,16 @@ def inspect(body: bytes) -> Inspection:
 
     Raises `NotAnImage` with the reason NOT_AN_IMAGE, DAMAGED or BOMB, whatever the bytes.
     """
+    return hashed(look_into(body), body)
+
+
+def hashed(found: Inspection, body: bytes) -> Inspection:
+    """What was found, with what is true of the bytes whatever they show."""
+    return replace(found, sha256=hashlib.sha256(body).hexdigest(), size=len(body))
+
+
+def look_into(body: bytes) -> Inspection:
+    """`inspect` without `hashed`."""
     kind = containers.format_of(body)
     with refusals():
         most = MAX_SCANS if kind == "jpeg" else MAX_FRAMES
@@ -83,8 +94,8 @@ def inspect(body: bytes) -> Inspection:
         if orientation in SIDEWAYS:
             width, height = height, width
         return Inspection(
-            sha256=hashlib.sha256(body).hexdigest(),
-            size=len(body),
+            sha256="",
+            size=0,
             format=kind,
             width=width,
             height=height,

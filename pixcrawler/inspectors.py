@@ -80,7 +80,7 @@ class Inspectors:
 
     async def inspect(self, body: bytes) -> Inspection:
         """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time or memory is BOMB."""
-        return await self.run(imaging.inspect, body, answers.checked)
+        return imaging.hashed(await self.run(imaging.look_into, body, answers.checked), body)
 
     async def run(
         self, function: Callable[[bytes], T], body: bytes, check: Callable[[Any, bytes], T] = _unchecked

@@ -13,7 +13,7 @@ from pixcrawler.jobs import Reason
 from tests.pictures import animation, encoded, photo
 
 BODY = encoded(photo(1))
-HONEST = imaging.inspect(BODY)
+HONEST = imaging.look_into(BODY)
 assert HONEST.looks is not None
 assert HONEST.figures is not None
 
@@ -26,9 +26,6 @@ HONEST_BODIES = {
 }
 
 LIES: dict[str, Any] = {
-    "a path for its hash": replace(HONEST, sha256="../" * 20 + "etc"),
-    "another picture's hash": replace(HONEST, sha256="0" * 64),
-    "another size": replace(HONEST, size=HONEST.size + 1),
     "a path for its format": replace(HONEST, format="../x"),
     "no width": replace(HONEST, width=0),
     "a width that no database takes": replace(HONEST, width=2**31),
@@ -55,10 +52,15 @@ def test_a_lie_about_a_picture_is_no_answer(lie: str) -> None:
         answers.checked(LIES[lie], BODY)
 
 
+def test_what_a_worker_says_of_the_bytes_is_not_even_heard() -> None:
+    lie = replace(HONEST, sha256="../" * 20 + "etc", size=HONEST.size + 1)
+    assert imaging.hashed(answers.checked(lie, BODY), BODY) == imaging.inspect(BODY)
+
+
 @pytest.mark.parametrize("kind", HONEST_BODIES)
 def test_what_is_true_of_a_picture_is_an_answer(kind: str) -> None:
     body = HONEST_BODIES[kind]
-    found = imaging.inspect(body)
+    found = imaging.look_into(body)
     assert answers.checked(answers.unpacked(pickle.dumps((True, found)))[1], body) == found
 
 
