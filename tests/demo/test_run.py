@@ -98,7 +98,7 @@ def shown_funnel(out: str) -> dict[str, int]:
 @pytest.mark.timeout(600)  # a whole job, and a second one; twenty seconds each on an idle machine
 def test_demo_makes_a_dataset_after_an_interrupted_one(terminal: Any, tmp_path: Path) -> None:
     interrupted = terminal()
-    interrupted.read_until("running")  # a run is at work
+    interrupted.read_until("crawling")
     interrupted.press_ctrl_c()
     assert interrupted.ended() == 130
     assert "Traceback" not in interrupted.drawn
@@ -127,7 +127,7 @@ def test_demo_makes_a_dataset_after_an_interrupted_one(terminal: Any, tmp_path: 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_demo_leaves_nothing_running(terminal: Any, tmp_path: Path, signals: list[int]) -> None:
     demo = terminal()
-    demo.read_until("running")
+    demo.read_until("crawling")
     for number in signals:
         demo.process.send_signal(number)
         time.sleep(0.2)  # two signals of one kind at once are one
