@@ -41,7 +41,7 @@ def unpacked(answer: bytes) -> tuple[bool, Any]:
     return done is True, found
 
 
-def checked(found: object, _: bytes) -> Inspection:
+def checked(found: object) -> Inspection:
     """What `imaging.look_into` found, if an honest worker could have found it in any picture. Raises `Foreign`."""
     try:
         if isinstance(found, Inspection) and _is_sound(found):

@@ -58,7 +58,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def _unchecked(found: Any, body: bytes) -> Any:
+def _unchecked(found: Any) -> Any:
     return found
 
 
@@ -82,9 +82,7 @@ class Inspectors:
         """`imaging.inspect` in a worker. A worker's death is CRASHED, too much time or memory is BOMB."""
         return imaging.hashed(await self.run(imaging.look_into, body, answers.checked), body)
 
-    async def run(
-        self, function: Callable[[bytes], T], body: bytes, check: Callable[[Any, bytes], T] = _unchecked
-    ) -> T:
+    async def run(self, function: Callable[[bytes], T], body: bytes, check: Callable[[Any], T] = _unchecked) -> T:
         """Calls an importable function in a worker; raises what it raises, and `NotAnImage` when it cannot end.
 
         `check` returns what was found, or raises `answers.Foreign`.
@@ -120,7 +118,7 @@ class Inspectors:
             self._thread.shutdown(wait=False)
 
     async def _ask(
-        self, function: Callable[[bytes], Any], body: bytes, check: Callable[[Any, bytes], Any]
+        self, function: Callable[[bytes], Any], body: bytes, check: Callable[[Any], Any]
     ) -> tuple[bool, Any]:
         """Whether it came to a result, and that, or what was raised."""
         number = self._given.index(min(self._given))
@@ -129,7 +127,7 @@ class Inspectors:
             worker = await asyncio.shield(self._seat(number))
             try:
                 done, found = answers.unpacked(await worker.ask(function, body))
-                return done, check(found, body) if done else found
+                return done, check(found) if done else found
             except _Died as death:
                 raise await self._blame(worker, death) from None
             except answers.Foreign as error:

@@ -59,7 +59,7 @@ def rewrite(recipe: Recipe, body: bytes) -> Rewritten | None:
         return Rewritten(bare, kind, cut.width, cut.height) if bare != body else None
 
 
-def credible(found: object, _: bytes) -> Rewritten | None:
+def credible(found: object) -> Rewritten | None:
     """What a worker says it has made, if an honest one could have. Raises `answers.Foreign`."""
     if found is None or (isinstance(found, Rewritten) and _is_picture(found)):
         return found

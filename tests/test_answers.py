@@ -49,19 +49,19 @@ LIES: dict[str, Any] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_about_a_picture_is_no_answer(lie: str) -> None:
     with pytest.raises(answers.Foreign):
-        answers.checked(LIES[lie], BODY)
+        answers.checked(LIES[lie])
 
 
 def test_what_a_worker_says_of_the_bytes_is_not_even_heard() -> None:
     lie = replace(HONEST, sha256="../" * 20 + "etc", size=HONEST.size + 1)
-    assert imaging.hashed(answers.checked(lie, BODY), BODY) == imaging.inspect(BODY)
+    assert imaging.hashed(answers.checked(lie), BODY) == imaging.inspect(BODY)
 
 
 @pytest.mark.parametrize("kind", HONEST_BODIES)
 def test_what_is_true_of_a_picture_is_an_answer(kind: str) -> None:
     body = HONEST_BODIES[kind]
     found = imaging.look_into(body)
-    assert answers.checked(answers.unpacked(pickle.dumps((True, found)))[1], body) == found
+    assert answers.checked(answers.unpacked(pickle.dumps((True, found)))[1]) == found
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 2  # one for the books, one for the heartbeat and the hosts' pauses
-RESTED_SECONDS = 5.0  # a connection used so lately is there, or the transaction is repeated
+RESTED_SECONDS = 5.0  # a connection used so lately is there, or whoever wanted it tries again
 PAUSE_SECONDS = 5.0  # for telling the others of a pause; later it is of little use
 
 JOB_ROW_GONE = "23503"  # images refer to crawl_jobs, and the owner deleted the row
